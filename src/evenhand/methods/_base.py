@@ -1,0 +1,86 @@
+"""The interface of a training method: what the training loop asks, in the order it asks.
+
+    for stage in method.stages():
+        state = stage.method.start(train, model, val)             # once
+        for epoch in range(epochs):
+            for rows in stage.method.batches(train, state, size, rng):
+                loss = stage.method.loss(train.batch(rows), model, state)
+                loss.backward(); optimizer.step()
+            …evaluate on validation…
+            stage.method.end_epoch(train, model, state, val)
+
+A method that does not set `needs_groups` is given splits and batches from which the groups have been removed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+from evenhand import sampling
+from evenhand.batch import Batch, Split
+from evenhand.errors import BadInput
+from evenhand.model import Half, Model
+
+
+class State(nn.Module):
+    """What a method remembers between batches: buffers, constants, and parameters that are trained with the model.
+
+    Being a module, it moves with the device and is stored in checkpoints. Whatever `loss` or `end_epoch` change must
+    be a buffer or a parameter; plain attributes hold what `start` derives afresh from the split.
+    """
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a training: which method, for how long, on what, and which half of the model moves."""
+
+    method: Method
+    epochs: int | None = None  # None: the epochs of the run
+    trains: Half = "all"
+    split: str = "train"  # "train" or "val"
+    restart: bool = False  # begin from the model's initial weights, after `start` has looked at the previous stage's
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A training method. Its fields are its hyper-parameters; what changes during training lives in a `State`."""
+
+    needs_groups: ClassVar[bool] = False
+    source: ClassVar[str] = ""
+
+    def start(self, split: Split, model: Model, val: Split | None = None) -> State:
+        """What the method remembers, made from the training split (and the validation split, where it needs one)."""
+        return State()
+
+    def batches(self, split: Split, state: State, size: int, rng: Generator) -> Iterator[Tensor]:
+        """Rows of each batch of one epoch: by default every row once, shuffled.
+
+        Random draws must not depend on `state`, only what is made of them may: see `evenhand.sampling`.
+        """
+        return sampling.in_batches(sampling.shuffled(len(split), rng), size)
+
+    @abstractmethod
+    def loss(self, batch: Batch, model: Model, state: State) -> Tensor:
+        """The scalar to minimise on this batch."""
+
+    def end_epoch(self, split: Split, model: Model, state: State, val: Split | None = None) -> None:
+        """What is refreshed between epochs, after the epoch's evaluation."""
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of a training; by default one, of this method, on the whole model."""
+        return (Stage(self),)
+
+
+def require_groups(split: Split, method: Method) -> None:
+    """Raise BadInput unless the split has attributes with at least two values present."""
+    name = type(method).__name__
+    if not split.has_attributes:
+        raise BadInput(f"{name} needs group labels in training; the data name no sensitive attribute")
+    if len(torch.unique(split.attribute)) < 2:
+        raise BadInput(f"{name} needs at least two attribute values in training, got one")
