@@ -50,7 +50,9 @@ def balancing_weights(label_N: Tensor, count: Tensor) -> Tensor:
     return len(label_N) / count[label_N].double()
 
 
-def balanced_batches(label_N: Tensor, n_labels: int, per_label: int, n_batches: int, rng: Generator) -> Iterator[Tensor]:
+def balanced_batches(
+    label_N: Tensor, n_labels: int, per_label: int, n_batches: int, rng: Generator
+) -> Iterator[Tensor]:
     """`n_batches` batches, each with `per_label` rows of every label, drawn with replacement.
 
     Raises:

@@ -69,7 +69,7 @@ class Method(ABC):
     def loss(self, batch: Batch, model: Model, state: State) -> Tensor:
         """The scalar to minimise on this batch."""
 
-    def end_epoch(self, split: Split, model: Model, state: State, val: Split | None = None) -> None:
+    def end_epoch(self, split: Split, model: Model, state: State, val: Split | None = None) -> None:  # noqa: B027
         """What is refreshed between epochs, after the epoch's evaluation."""
 
     def stages(self) -> tuple[Stage, ...]:
