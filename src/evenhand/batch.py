@@ -20,7 +20,7 @@ class Batch(NamedTuple):
     x: Tensor  # (B, …) inputs
     y: Tensor  # (B,) int64, class in 0..C-1
     group: Tensor | None  # (B,) int64, group in 0..G-1
-    index: Tensor  # (B,) int64, row in the split
+    rows: Tensor  # (B,) int64, where in the split
 
 
 class Inputs(Protocol):

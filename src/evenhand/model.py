@@ -33,7 +33,7 @@ class Model(nn.Module):
         logits: Tensor = self.classifier(self.encoder(x))
         return logits
 
-    def half(self, which: Half) -> nn.Module:
+    def part(self, which: Half) -> nn.Module:
         """The part that a stage trains."""
         return self if which == "all" else self.encoder if which == "encoder" else self.classifier
 

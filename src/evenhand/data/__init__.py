@@ -31,11 +31,8 @@ def find(name: str) -> type[DataSet]:
     if name not in names():
         raise unknown("data set", name, names())
     module = import_module(f"{__name__}.{name}")
-    (found,) = (
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and value.__module__ == module.__name__ and hasattr(value, "load")
-    )
+    own: list[Any] = [value for value in vars(module).values() if inspect.isclass(value) and hasattr(value, "load")]
+    (found,) = (value for value in own if value.__module__ == module.__name__)
     data_set: type[DataSet] = found
     return data_set
 

@@ -31,11 +31,8 @@ def find(name: str) -> type[Method]:
     if name not in names():
         raise unknown("method", name, names())
     module = import_module(f"{__name__}.{name}")
-    (method,) = (
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and value.__module__ == module.__name__ and _is_method(value)
-    )
+    own: list[Any] = [value for value in vars(module).values() if inspect.isclass(value) and _is_method(value)]
+    (method,) = (value for value in own if value.__module__ == module.__name__)
     found: type[Method] = method
     return found
 
