@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import os
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evenhand.data._base import Data, DataSet, Download, Sealed, default_root
 from evenhand.errors import unknown
 
-if TYPE_CHECKING:
-    from evenhand.data._base import Data, DataSet
+__all__ = ["Data", "DataSet", "Download", "Sealed", "find", "load", "names", "open_set"]
 
 
 @cache
@@ -31,10 +30,27 @@ def find(name: str) -> type[DataSet]:
     if name not in names():
         raise unknown("data set", name, names())
     module = import_module(f"{__name__}.{name}")
-    own: list[Any] = [value for value in vars(module).values() if inspect.isclass(value) and hasattr(value, "load")]
-    (found,) = (value for value in own if value.__module__ == module.__name__)
-    data_set: type[DataSet] = found
-    return data_set
+    (found,) = (
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and value.__module__ == module.__name__ and issubclass(value, DataSet)
+    )
+    return found
+
+
+def open_set(name: str, **options: Any) -> DataSet:
+    """The data set `name`, or the one that a TOML file describes, with its options; nothing is read yet.
+
+    Raises:
+        BadInput: no such data set, or an option it does not have.
+    """
+    if name.endswith(".toml"):
+        name, options = "csv", {**options, "path": name}
+    data_set = find(name)
+    for option in options:
+        if option not in data_set.option_names():
+            raise unknown(f"option of the data set {name}", option, data_set.option_names())
+    return data_set(**options)
 
 
 def load(name: str, root: str | Path | None = None, **options: Any) -> Data:
@@ -48,8 +64,4 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Data:
     Raises:
         BadInput: no such data set or option, or files that are missing or wrong.
     """
-    if root is None and "EVENHAND_DATA" in os.environ:
-        root = os.environ["EVENHAND_DATA"]
-    if name.endswith(".toml"):
-        return find("csv")(path=name, **options).load(None)  # type: ignore[call-arg]
-    return find(name)(**options).load(None if root is None else Path(root))
+    return open_set(name, **options).load(default_root(root))

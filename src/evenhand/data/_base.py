@@ -1,19 +1,30 @@
-"""The interface of a data set: where its files are, what they must hold, and how they become three splits."""
+"""The interface of a data set: where its files are, what they must hold, and how they become three splits.
+
+Importing a data set's module stays light (no torch, no Polars): titles and addresses are class attributes, and what is
+heavy is imported by `load`.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from evenhand.batch import Split
+from evenhand.errors import BadInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from evenhand.batch import Split
 
 
 @dataclass(frozen=True, eq=False)
 class Sealed:
-    """A test split that training and selection cannot read: only its size is visible until it is unsealed.
+    """A test split that training and selection cannot read: only its size and group sizes are visible.
 
     `unseal` is for the evaluation of a finished model; a test checks that nothing else calls it.
     """
@@ -22,6 +33,11 @@ class Sealed:
 
     def __len__(self) -> int:
         return len(self._split)
+
+    @property
+    def count_G(self) -> Tensor:
+        """(G,) rows of each group."""
+        return self._split.count_G
 
     def unseal(self) -> Split:
         """The split itself, to report on a model that is already chosen."""
@@ -34,8 +50,9 @@ class Data:
 
     Attributes:
         name: as it is shown and stored in run folders.
-        fingerprint: hash of what was read; runs on other content count as other runs.
+        fingerprint: hash of what was read and how it was split; runs on other content count as other runs.
         recommended: encoder and training settings by name, used where the user gives none.
+        feature_names: what each column of a tabular input means; empty where inputs are no table.
     """
 
     name: str
@@ -44,6 +61,12 @@ class Data:
     test: Sealed
     fingerprint: str
     recommended: Mapping[str, Any]
+    feature_names: tuple[str, ...] = ()
+
+    @property
+    def count_G(self) -> dict[str, Tensor]:
+        """(G,) rows of each group, by part."""
+        return {"train": self.train.count_G, "val": self.val.count_G, "test": self.test.count_G}
 
 
 @dataclass(frozen=True)
@@ -69,6 +92,7 @@ class DataSet(ABC):
     homepage: ClassVar[str] = ""
     licence: ClassVar[str] = ""
     folder: ClassVar[str] = ""  # official folder name below the root; empty for built-in data
+    files: ClassVar[tuple[str, ...]] = ()  # what must be in that folder
     downloads: ClassVar[tuple[Download, ...]] = ()
     recommended: ClassVar[Mapping[str, Any]] = {}
 
@@ -81,6 +105,76 @@ class DataSet(ABC):
         """
 
     def check(self, root: Path | None) -> list[str]:
-        """Where the files differ from what is published, one sentence each; empty when all is as it should be."""
-        self.load(root)
+        """Where the files differ from what is published, one sentence each; empty when all is as it should be.
+
+        Raises:
+            BadInput: there is nothing to check, because root, folder or files are missing.
+        """
+        if self.folder:
+            self.locate(root)
+        try:
+            self.load(root)
+        except BadInput as error:
+            return [str(error)]
         return []
+
+    def locate(self, root: Path | None) -> tuple[Path, ...]:
+        """The paths of `files` below `root`.
+
+        Raises:
+            BadInput: no root is given, or root, folder or a file is not there; the message says how to get it.
+        """
+        name = type(self).__module__.rpartition(".")[2]
+        fetch = f"`evenhand data fetch {name} --root DIR` downloads it" if self.downloads else f"see {self.homepage}"
+        if root is None:
+            raise BadInput(
+                f"{name} needs the folder that holds the data sets: pass --root DIR (root=… in Python) or set "
+                f"EVENHAND_DATA; {fetch}"
+            )
+        if not root.is_dir():
+            raise BadInput(f"the root {root} is not a folder; {name} is looked for in {root / self.folder} ({fetch})")
+        folder = root / self.folder
+        if not folder.is_dir():
+            raise BadInput(f"there is no folder {self.folder!r} in the root {root}, where {name} belongs; {fetch}")
+        paths = tuple(folder / file for file in self.files)
+        for path in paths:
+            if not path.is_file():
+                raise BadInput(f"{name} needs the file {path}, which is not there; {fetch}")
+        return paths
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """What `load` of the package takes beside name and root."""
+        return tuple(field.name for field in fields(cls))
+
+
+def digest(*parts: object) -> str:
+    """Hexadecimal hash of bytes, arrays and plain values, in this order."""
+    total = hashlib.sha256()
+    for part in parts:
+        content = part if isinstance(part, bytes | memoryview) else repr(part).encode()
+        total.update(f"{len(content)}:".encode())
+        total.update(content)
+    return total.hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """The whole file as UTF-8 text.
+
+    Raises:
+        BadInput: it cannot be read, or is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{path} is not UTF-8 text (byte {error.start} does not belong there); is it compressed?"
+        ) from error
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def default_root(root: str | os.PathLike[str] | None = None) -> Path | None:
+    """`root` as a path, or else the folder that `EVENHAND_DATA` names, or None."""
+    chosen = root if root is not None else os.environ.get("EVENHAND_DATA") or None
+    return None if chosen is None else Path(chosen).expanduser()
