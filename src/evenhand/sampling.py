@@ -17,7 +17,7 @@ from evenhand.errors import BadInput
 def in_batches(rows: Tensor, size: int, *, drop_last: bool = False) -> Iterator[Tensor]:
     """`rows` cut into batches of `size`; the last may be smaller unless `drop_last`."""
     end = len(rows) - len(rows) % size if drop_last else len(rows)
-    yield from rows[:end].split(size)
+    yield from torch.split(rows[:end], size)
 
 
 def shuffled(n_rows: int, rng: Generator) -> Tensor:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand.errors import BadInput, unknown
+from evenhand.errors import unknown
+from evenhand.options import checked
 
 if TYPE_CHECKING:
     from evenhand.methods._base import Method
@@ -41,14 +41,10 @@ def make(name: str, **options: Any) -> Method:
     """The method `name` with these hyper-parameters.
 
     Raises:
-        BadInput: an option the method does not have, or a value it does not take.
+        BadInput: no such method, an option it does not have, or a value of another type.
     """
     method = find(name)
-    known = [field.name for field in fields(method)]
-    for key in options:
-        if key not in known:
-            raise unknown(f"option of {name}", key, known) if known else BadInput(f"{name} has no options, got {key!r}")
-    return method(**options)
+    return method(**checked(method, options, f"method {name}"))
 
 
 def _is_method(value: type) -> bool:

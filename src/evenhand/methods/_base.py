@@ -17,7 +17,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -45,6 +45,7 @@ class Stage:
     trains: Half = "all"
     split: str = "train"  # "train" or "val"
     restart: bool = False  # begin from the model's initial weights, after `start` has looked at the previous stage's
+    keep: Literal["last", "best"] = "last"  # what the next stage is handed; the last stage always keeps the best
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,87 @@
+"""What a model does on a split: logits, counts, and the figures of each group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evenhand import metrics
+from evenhand.batch import Split
+from evenhand.errors import BadInput
+from evenhand.groups import mean_per_group
+from evenhand.losses import cross_entropy
+from evenhand.model import Model
+from evenhand.settings import Selection
+
+ROWS_AT_ONCE = 4096
+
+METRIC_OF: dict[str, str] = {
+    "worst_group": "worst_group_accuracy",
+    "worst_class": "worst_class_accuracy",
+    "average": "accuracy",
+    "group_mean": "group_mean_accuracy",
+}
+
+
+@torch.no_grad()
+def predict(model: Model, split: Split) -> Tensor:
+    """(N, C) logits of every row of `split`, in order, with the model in eval mode."""
+    batches = torch.split(torch.arange(len(split), device=split.y.device), ROWS_AT_ONCE)
+    with model.evaluating():
+        parts = [model(split.inputs.take(rows)) for rows in batches]
+    return torch.cat(parts).float()
+
+
+def evaluate(model: Model, split: Split) -> dict[str, float]:
+    """Every metric of `evenhand.metrics` for `model` on `split`, by name."""
+    return metrics.evaluate(count(predict(model, split), split))
+
+
+def count(logits_NC: Tensor, split: Split) -> metrics.Counts:
+    """How often each label of each attribute value was predicted as which class."""
+    return metrics.count(
+        split.y.cpu().numpy(),
+        logits_NC.argmax(1).cpu().numpy(),
+        split.attribute.cpu().numpy(),
+        n_classes=split.n_classes,
+        n_attributes=split.n_attributes,
+    )
+
+
+def group_figures(logits_NC: Tensor, y_N: Tensor, group_N: Tensor, n_groups: int) -> dict[str, list[Any]]:
+    """Mean loss (nats), accuracy and number of rows of each group; None for a group without rows."""
+    right_N = (logits_NC.argmax(1) == y_N).float()
+    figures_NF = torch.stack((cross_entropy(logits_NC, y_N), right_N), dim=1)
+    means_GF, count_G = mean_per_group(figures_NF, group_N, n_groups)
+    rows = zip(*means_GF.T.tolist(), count_G.long().tolist(), strict=True)
+    loss, accuracy, counts = zip(*((*row[:2], row[2]) if row[2] else (None, None, 0) for row in rows), strict=True)
+    return {"loss": list(loss), "accuracy": list(accuracy), "count": list(counts)}
+
+
+def score(counts: metrics.Counts, rule: Selection) -> float:
+    """The validation figure that selection maximises, in [0, 1]."""
+    name = METRIC_OF[rule]
+    return metrics.evaluate(counts, [name])[name]
+
+
+def check_selectable(val: Split, rule: Selection) -> None:
+    """Raise BadInput if `rule` cannot be judged on this validation split."""
+    if len(val) == 0:
+        raise BadInput("the validation split has no rows, so no epoch can be selected")
+    if rule in ("worst_group", "group_mean"):
+        if not val.has_attributes:
+            raise BadInput(
+                f"select={rule} needs group labels in validation; choose select=worst_class or select=average"
+            )
+        empty = [val.group_name(g) for g in torch.nonzero(val.count_G == 0).flatten().tolist()]
+        if empty:
+            raise BadInput(
+                f"select={rule} needs rows of every group in validation; there are none of {'; '.join(empty)}. "
+                "Choose select=worst_class or select=average, or another split"
+            )
+    if rule == "worst_class" and int(val.count_C.min()) == 0:
+        raise BadInput(
+            f"select=worst_class needs rows of every class in validation; class {int(val.count_C.argmin())} has none"
+        )

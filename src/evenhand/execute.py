@@ -1,0 +1,253 @@
+"""Execute one run: train, select on validation, evaluate on test once, and leave a complete run folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars
+import safetensors.torch
+import torch
+
+from evenhand import checkpoint, encoders, methods, metrics, runs
+from evenhand.batch import Split
+from evenhand.data._base import Data
+from evenhand.errors import BadInput
+from evenhand.evaluation import METRIC_OF, count, predict, score
+from evenhand.files import cannot_write, without_nan, write_atomically, write_json
+from evenhand.methods._base import Method
+from evenhand.model import Model
+from evenhand.options import checked
+from evenhand.runs import Config, Run
+from evenhand.settings import Settings
+from evenhand.train import Fitted, Record, fit, seed_everything
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run to be: method and settings by name; what is not named takes the data set's recommendation or the default.
+
+    Attributes:
+        oracle: also evaluate the test split after every epoch, to report what selecting on it would have given.
+    """
+
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    oracle: bool = False
+
+
+def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
+    """The method, the settings and the full configuration of a plan on these data.
+
+    Raises:
+        BadInput: an unknown method, option or setting, or a value that does not fit.
+    """
+    method = methods.make(plan.method, **plan.options)
+    settings = Settings(**checked(Settings, {**data.recommended, **plan.settings}, "training"))
+    check_labels(data)
+    return (
+        method,
+        settings,
+        {
+            "format": runs.FORMAT,
+            "data": described(data),
+            "method": {"name": plan.method, "options": asdict(method)},
+            "settings": asdict(settings),
+            "oracle": plan.oracle,
+        },
+    )
+
+
+def described(data: Data) -> dict[str, Any]:
+    """What identifies the data of a run."""
+    return {"name": data.name, "fingerprint": data.fingerprint}
+
+
+def check_labels(data: Data) -> None:
+    """Raise BadInput if a class never occurs in training, so that nothing could learn to predict it."""
+    missing = torch.nonzero(data.train.count_C == 0).flatten().tolist()
+    if missing:
+        names = data.train.class_names or tuple(str(c) for c in range(data.train.n_classes))
+        raise BadInput(
+            f"no training row has the label {', '.join(names[c] for c in missing)}; it could never be predicted"
+        )
+
+
+def execute(
+    data: Data,
+    plan: Plan,
+    out: Path,
+    *,
+    checkpoint_every: float = 30.0,
+    on_epoch: Callable[[Record], None] | None = None,
+) -> Run:
+    """The finished run of `plan` below `out`: found there, continued from its checkpoint, or trained.
+
+    Raises:
+        BadInput: the plan does not fit the data, or `out` cannot be used.
+        RunFailed: training or writing failed; what was done so far stays and is continued the next time.
+    """
+    method, settings, config = resolve(plan, data)
+    runs.claim(out, config["data"])
+    if found := runs.find(out, config):
+        return found
+    with runs.partial(out, config) as folder:
+        if folder is not None:
+            try:
+                _make(folder, data, method, settings, plan.oracle, checkpoint_every=checkpoint_every, on_epoch=on_epoch)
+            except OSError as error:
+                raise cannot_write(folder, error) from error
+    return Run(out / runs.run_name(config))
+
+
+def _make(
+    folder: Path,
+    data: Data,
+    method: Method,
+    settings: Settings,
+    oracle: bool,
+    *,
+    checkpoint_every: float,
+    on_epoch: Callable[[Record], None] | None,
+) -> None:
+    started = time.perf_counter()
+    file = folder / "checkpoint.pt"
+    history, by_epoch = folder / "history.jsonl", folder / "test_by_epoch.jsonl"
+    _continue_logs(file, [history, by_epoch] if oracle else [history])
+    test = data.test.unseal() if oracle else None
+
+    def note(record: Record, model: Model) -> None:
+        _append(history, record)
+        if test is not None:
+            counts = count(predict(model, test.to(_device(model))), test)
+            _append(by_epoch, {"stage": record["stage"], "epoch": record["epoch"], "counts": counts.to_list()})
+        if on_epoch:
+            on_epoch(record)
+
+    seed_everything(settings.seed)
+    shape = tuple(data.train.inputs.take(torch.zeros(1, dtype=torch.int64)).shape[1:])
+    model = encoders.build(settings.encoder, shape, data.train.n_classes)
+    fitted = fit(
+        model, method, data.train, data.val, settings,
+        checkpoint=file, checkpoint_every=checkpoint_every, on_epoch=note,
+    )  # fmt: skip
+    _write_results(folder, data, fitted, settings, time.perf_counter() - started)
+    file.unlink(missing_ok=True)
+
+
+def _continue_logs(file: Path, logs: list[Path]) -> None:
+    """Cut the logs to the epochs that the checkpoint knows; without a usable pair begin again."""
+    snapshot = checkpoint.load(file)
+    n_epochs = len(snapshot["history"]) if snapshot else 0
+    if any(len(runs.read_lines(log)) < n_epochs for log in logs):
+        file.unlink(missing_ok=True)
+        n_epochs = 0
+    for log in logs:
+        runs.keep_lines(log, n_epochs)
+
+
+def _append(path: Path, record: Mapping[str, Any]) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(without_nan(record)) + "\n")
+
+
+def _device(model: Model) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _write_results(folder: Path, data: Data, fitted: Fitted, settings: Settings, seconds: float) -> None:
+    """Evaluate the selected model on validation and test, and write everything that a finished run holds."""
+    device = _device(fitted.model)
+    splits = {"val": data.val, "test": data.test.unseal()}
+    logits = {name: predict(fitted.model, split.to(device)).cpu() for name, split in splits.items()}
+    counts = {name: count(logits[name], split) for name, split in splits.items()}
+    train_count_G = data.train.count_G.numpy()
+    write_json(folder / "metrics.json", {
+        "selection": {"rule": settings.select, "epoch": fitted.epoch, "score": fitted.score},
+        **{name: metrics.evaluate(c, train_count_G=train_count_G) for name, c in counts.items()},
+        "worst_group": _worst_group(counts["test"], data.train),
+        "groups": _groups(counts, data.train),
+        "oracle": _oracle(folder / "test_by_epoch.jsonl", settings, train_count_G),
+        "epochs": len(fitted.history),
+        "seconds": seconds,
+        "environment": environment(device),
+    })  # fmt: skip
+    table = polars.concat([_predictions(name, split, logits[name]) for name, split in splits.items()])
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    write_atomically(folder / "predictions.parquet", buffer.getvalue())
+    weights = {name: tensor.contiguous().cpu() for name, tensor in fitted.model.state_dict().items()}
+    write_atomically(folder / "model.safetensors", safetensors.torch.save(weights))
+
+
+def _predictions(name: str, split: Split, logits_NC: torch.Tensor) -> polars.DataFrame:
+    attributes = {} if split.attributes is None else {
+        f"attribute_{split.attribute_names[k] if split.attribute_names else k}": column.numpy()
+        for k, column in enumerate(split.attributes.T)
+    }  # fmt: skip
+    return polars.DataFrame({
+        "split": np.full(len(split), name),
+        "row": np.arange(len(split)),
+        "y": split.y.numpy(),
+        **attributes,
+        "group": split.group.numpy(),
+        **{f"logit_{c}": column.numpy() for c, column in enumerate(logits_NC.T)},
+    })  # fmt: skip
+
+
+def _worst_group(counts: metrics.Counts, split: Split) -> dict[str, Any]:
+    worst = metrics.worst_group(counts.correct_G, counts.count_G)
+    name = None if worst.group is None else split.group_name(worst.group)
+    return {"group": name, "value": worst.value, "low": worst.low, "high": worst.high}
+
+
+def _groups(counts: Mapping[str, metrics.Counts], train: Split) -> list[dict[str, Any]]:
+    """Every group with its size in each split and its test accuracy with a 95 % interval."""
+    low_G, high_G = metrics.wilson(counts["test"].correct_G, counts["test"].count_G)
+    return [
+        {
+            "group": train.group_name(g),
+            "train": int(train.count_G[g]),
+            **{name: int(c.count_G[g]) for name, c in counts.items()},
+            "accuracy": float(counts["test"].accuracy_G[g]),
+            "low": float(low_G[g]),
+            "high": float(high_G[g]),
+        }
+        for g in range(train.n_groups)
+    ]
+
+
+def _oracle(path: Path, settings: Settings, train_count_G: np.ndarray[Any, Any]) -> dict[str, Any] | None:
+    """What selecting on the test split would have reported: the leak that some published code has, as a figure."""
+    epochs = runs.read_lines(path)
+    if not epochs:
+        return None
+    last = [epoch for epoch in epochs if epoch["stage"] == epochs[-1]["stage"]]
+    tried = [(metrics.Counts.from_list(epoch["counts"]), epoch["epoch"]) for epoch in last]
+    counts, epoch = max(tried, key=lambda pair: score(pair[0], settings.select))
+    return {
+        "rule": METRIC_OF[settings.select],
+        "epoch": epoch,
+        "test": metrics.evaluate(counts, train_count_G=train_count_G),
+    }
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions and hardware, to report beside figures; not part of the configuration."""
+    from evenhand import __version__
+
+    return {
+        "evenhand": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": str(device),
+        "machine": platform.machine(),
+    }

@@ -1,0 +1,163 @@
+"""Run folders: one training, complete, named by the hash of its full configuration. Reading them needs no torch.
+
+OUT/evenhand.json                     which data the runs in OUT are on
+OUT/erm-seed0-3f9a2c81d07b/           a finished run
+    config.json                       data, method, settings: everything that determines the result
+    history.jsonl                     one line an epoch
+    predictions.parquet               split, row, y, attribute_…, group, logit_k: every metric can be recomputed
+    metrics.json                      the figures at the selected epoch, and at the oracle's where asked for
+    model.safetensors
+OUT/.erm-seed0-3f9a2c81d07b.partial/  an unfinished one, with checkpoint.pt; renamed when complete
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from evenhand.errors import BadInput, RunFailed
+from evenhand.files import write_atomically, write_json
+
+if TYPE_CHECKING:
+    import polars
+
+FORMAT = 1  # raised when the meaning of a configuration changes: runs of another format are other runs
+
+Config = dict[str, Any]
+
+
+def run_name(config: Config) -> str:
+    """`method-seedN-hash`: the folder of the run with this configuration."""
+    text = json.dumps(config, sort_keys=True, allow_nan=False)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{config['method']['name']}-seed{config['settings']['seed']}-{digest}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run's folder."""
+
+    folder: Path
+
+    @cached_property
+    def config(self) -> Config:
+        return self._json("config.json")
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        return self._json("metrics.json")
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """One record an epoch."""
+        return read_lines(self.folder / "history.jsonl")
+
+    def predictions(self) -> polars.DataFrame:
+        """One row for each row of the validation and test splits."""
+        import polars
+
+        return polars.read_parquet(self.folder / "predictions.parquet")
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.folder / name).read_text())
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{self.folder} is not a finished run: {name} cannot be read ({error})") from error
+        return found
+
+
+def find(out: Path, config: Config) -> Run | None:
+    """The finished run with this configuration below `out`, if it is there.
+
+    Raises:
+        BadInput: a folder of that name holds another configuration.
+    """
+    run = Run(out / run_name(config))
+    if not run.folder.exists():
+        return None
+    if run.config != json.loads(json.dumps(config)):
+        raise BadInput(f"{run.folder} holds a run of another configuration; choose another --out or remove it")
+    return run
+
+
+def claim(out: Path, data: Mapping[str, Any]) -> None:
+    """Make `out` the folder of runs on this data set (name, options and fingerprint).
+
+    Raises:
+        BadInput: `out` cannot be made or written, or it holds runs on other data.
+    """
+    marker = out / "evenhand.json"
+    wanted = {"format": FORMAT, "data": dict(data)}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not marker.exists():
+            write_json(marker, wanted)
+        found = json.loads(marker.read_text())
+    except (OSError, RunFailed) as error:
+        raise BadInput(f"cannot write to the output folder {out}: {error}") from error
+    except ValueError as error:
+        raise BadInput(f"{marker} is damaged ({error}); remove it or choose another --out") from error
+    if found != json.loads(json.dumps(wanted)):
+        theirs = found.get("data", {}) if isinstance(found, dict) else {}
+        raise BadInput(
+            f"{out} holds runs on other data: {_described(theirs)} there, {_described(wanted['data'])} asked for; "
+            "choose another --out"
+        )
+
+
+def _described(data: Any) -> str:
+    options = ", ".join(f"{key}={value}" for key, value in data.get("options", {}).items())
+    return f"{data.get('name')}{f' ({options})' if options else ''} [{str(data.get('fingerprint'))[:8]}]"
+
+
+@contextmanager
+def partial(out: Path, config: Config, *, wait: bool = True) -> Iterator[Path | None]:
+    """The folder in which this run is made, held by this process alone; None if another has finished it meanwhile.
+
+    The folder becomes the finished run when the block ends, and stays as it is, to be continued, when it fails.
+
+    Raises:
+        RunFailed: another process holds it and `wait` is False, or the folder cannot be written.
+    """
+    name = run_name(config)
+    folder, final = out / f".{name}.partial", out / name
+    lock = FileLock(out / f".{name}.lock")
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout as error:
+        raise RunFailed(f"another process is working on {final}") from error
+    try:
+        if find(out, config) is not None:
+            yield None
+            return
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunFailed(f"cannot write {folder}: {error.strerror}") from error
+        write_json(folder / "config.json", config)
+        yield folder
+        folder.replace(final)
+    finally:
+        lock.release()
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Every complete line of a JSON-lines file; a line cut off by a crash is left out. Empty without the file."""
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
+def keep_lines(path: Path, n_lines: int) -> None:
+    """Cut a JSON-lines file to its first `n_lines`; a file that is not there becomes an empty one."""
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    write_atomically(path, "".join(f"{line}\n" for line in lines[:n_lines]).encode())

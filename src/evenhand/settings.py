@@ -1,0 +1,71 @@
+"""`Settings`: how a model is trained, whatever the method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from evenhand.errors import BadInput
+
+Selection = Literal["worst_group", "worst_class", "average", "group_mean"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Optimizer, schedule, selection and seed of a run; part of its configuration and so of its name.
+
+    Attributes:
+        encoder: name of the encoder, see `evenhand.encoders`.
+        epochs: passes over the training split (each stage of a method may set its own).
+        batch_size: rows per step.
+        optimizer: `adam`, `adamw` or `sgd`, in the fused implementation where the device has one.
+        lr: learning rate, per step.
+        weight_decay: in the optimizer's own sense (decoupled for `adamw`).
+        momentum: of `sgd`, in [0, 1).
+        schedule: `constant`; `cosine` to 0 over the epochs; `step`: times `step_factor` every `step_epochs` epochs.
+        clip: largest L2 norm of the gradient; None does not clip.
+        patience: stop after so many epochs without a better selection score; None trains all epochs.
+        select: what validation accuracy chooses the epoch: of the worst group, of the worst class, over all rows,
+            or the unweighted mean over groups. Of equal epochs the first is kept.
+        precision: as Lightning Fabric names it: `32-true`, `bf16-mixed` or `16-mixed`.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        threads: CPU threads of the run. Results are bit for bit the same only for the same number of threads.
+        seed: of initialisation, order and every other draw.
+    """
+
+    encoder: str = "mlp"
+    epochs: int = 50
+    batch_size: int = 256
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    step_epochs: int = 30
+    step_factor: float = 0.1
+    clip: float | None = None
+    patience: int | None = None
+    select: Selection = "worst_group"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "step_epochs", "threads"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.lr <= 0:
+            raise BadInput(f"lr must be positive, got {self.lr}")
+        if self.weight_decay < 0:
+            raise BadInput(f"weight_decay must not be negative, got {self.weight_decay}")
+        if not 0 <= self.momentum < 1:
+            raise BadInput(f"momentum must lie in [0, 1), got {self.momentum}")
+        if not 0 < self.step_factor <= 1:
+            raise BadInput(f"step_factor must lie in (0, 1], got {self.step_factor}")
+        if self.clip is not None and self.clip <= 0:
+            raise BadInput(f"clip must be positive or none, got {self.clip}")
+        if self.patience is not None and self.patience < 1:
+            raise BadInput(f"patience must be at least 1 or none, got {self.patience}")
+        if not 0 <= self.seed < 2**63:
+            raise BadInput(f"seed must lie in 0..2^63-1, got {self.seed}")

@@ -1,0 +1,374 @@
+"""The training loop: one for every method, resumable at any instant."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, StepLR
+
+from evenhand import checkpoint as snapshots
+from evenhand.batch import Batch, Split
+from evenhand.checkpoint import Tree
+from evenhand.errors import BadInput, RunFailed
+from evenhand.evaluation import check_selectable, count, group_figures, predict, score
+from evenhand.losses import cross_entropy
+from evenhand.methods._base import Method, Stage, State
+from evenhand.model import Model
+from evenhand.settings import Settings
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model: the one of the selected epoch of the last stage.
+
+    Attributes:
+        model: with the selected epoch's weights.
+        epoch: which epoch of the last stage that was, from 0.
+        score: its validation score under the selection rule, in [0, 1].
+        history: one record an epoch: stage, epoch, lr, per group the loss, accuracy and count on train (while it was
+            trained on) and on val, the score, and the seconds it took.
+    """
+
+    model: Model
+    epoch: int
+    score: float
+    history: list[Record]
+
+
+def fit(
+    model: Model,
+    method: Method,
+    train: Split,
+    val: Split,
+    settings: Settings,
+    *,
+    checkpoint: Path | None = None,
+    checkpoint_every: float = 30.0,
+    on_epoch: Callable[[Record, Model], None] | None = None,
+) -> Fitted:
+    """Train `model` by `method` on `train`, select the epoch on `val`; the test split has no way in.
+
+    The same arguments give bit for bit the same result on the CPU, also when a killed training is continued from
+    `checkpoint`. The caller's random generators are left as they were.
+
+    Args:
+        checkpoint: where snapshots are kept; if there is one of this training, it is continued.
+        checkpoint_every: seconds between snapshots; 0 writes one after every batch.
+        on_epoch: called after each epoch's evaluation, before anything of it is stored.
+
+    Raises:
+        BadInput: the selection rule cannot be judged on `val`, or the method needs groups that `train` lacks.
+        RunFailed: the loss became infinite or NaN; the message names stage, epoch, batch and group.
+    """
+    check_selectable(val, settings.select)
+    with _reproducible(settings):
+        loop = _Loop(model, method.stages(), train, val, settings, file=checkpoint)
+        loop.every, loop.due, loop.on_epoch = checkpoint_every, time.monotonic() + checkpoint_every, on_epoch
+        return loop.run()
+
+
+@contextmanager
+def _reproducible(settings: Settings) -> Iterator[None]:
+    """Inside, every draw follows from the seed; afterwards the caller's generators and threads are as they were."""
+    states, threads = snapshots.random_states(), torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        snapshots.restore_random_states(states)
+
+
+def seed_everything(*parts: int) -> None:
+    """Seed every global generator from a few integers (run seed, stage)."""
+    import random
+
+    words = np.random.SeedSequence(parts).generate_state(3, np.uint64)
+    torch.manual_seed(int(words[0] >> 1))
+    np.random.seed(int(words[1] & 0xFFFFFFFF))  # noqa: NPY002
+    random.seed(int(words[2]))
+
+
+def generator(*parts: int) -> Generator:
+    """A generator seeded from a few integers (run seed, stage, epoch): the order of an epoch needs no saved state."""
+    return Generator().manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1))
+
+
+class _Objective(nn.Module):
+    """A method's loss as a module, which is what Fabric wraps; it keeps the logits of each step for the history."""
+
+    def __init__(self, model: Model, method: Method, state: State) -> None:
+        super().__init__()
+        self.model, self.state = model, state
+        self.method = method
+        self.logits: Tensor | None = None
+        self.hook = model.classifier.register_forward_hook(self._keep_logits)
+
+    def _keep_logits(self, module: nn.Module, args: Any, output: Tensor) -> None:
+        if self.logits is None and torch.is_grad_enabled():
+            self.logits = output.detach()
+
+    def forward(self, batch: Batch) -> Tensor:
+        self.logits = None
+        return self.method.loss(batch, self.model, self.state)
+
+
+@dataclass
+class _Seen:
+    """What went by in the current epoch: each batch's rows, logits and loss, looked at once, at the epoch's end."""
+
+    rows: list[Tensor] = field(default_factory=list)
+    logits: list[Tensor | None] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.losses)
+
+    def first_not_finite(self) -> int | None:
+        """The first batch whose loss is NaN or infinite: one transfer from the device for the whole epoch."""
+        if not self.losses:
+            return None
+        bad = torch.nonzero(~torch.isfinite(torch.stack(self.losses))).flatten().tolist()
+        return bad[0] if bad else None
+
+
+@dataclass
+class _Best:
+    """The best epoch of the stage so far."""
+
+    score: float = -math.inf
+    epoch: int = -1
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+class _Loop:
+    """One training. `stage`, `epoch` and `len(seen)` say how far it is; a snapshot is these and every tensor."""
+
+    def __init__(
+        self,
+        model: Model,
+        stages: tuple[Stage, ...],
+        train: Split,
+        val: Split,
+        settings: Settings,
+        *,
+        file: Path | None,
+    ) -> None:
+        self.fabric = Fabric(accelerator=settings.device, devices=1, precision=settings.precision)
+        self.model = model.to(self.fabric.device)
+        self.stages, self.settings = stages, settings
+        self.splits = {"train": train.to(self.fabric.device), "val": val.to(self.fabric.device)}
+        self.file, self.every = file, 0.0
+        self.due = math.inf
+        self.on_epoch: Callable[[Record, Model], None] | None = None
+        self.snapshot: dict[str, Tree] | None = None
+        self.history: list[Record] = []
+        self.initial = snapshots.copied(model.state_dict()) if any(stage.restart for stage in stages) else {}
+
+    # --- stages ---
+
+    def run(self) -> Fitted:
+        saved = snapshots.load(self.file) if self.file else None
+        for number in range(saved["stage"] if saved else 0, len(self.stages)):
+            self.number = number
+            self._begin_stage(saved)
+            saved = None
+            try:
+                while self.epoch < self.epochs and not self._out_of_patience():
+                    self._train_epoch()
+                    self._finish_epoch()
+            except BaseException:
+                self._store_snapshot()
+                raise
+            finally:
+                self.objective.hook.remove()
+            if number == len(self.stages) - 1 or self.stage.keep == "best":
+                self.model.load_state_dict(self.best.weights)
+        return Fitted(self.model, self.best.epoch, self.best.score, self.history)
+
+    def _begin_stage(self, saved: dict[str, Tree] | None) -> None:
+        """Set the stage up as if it had just begun, then lay a snapshot's tensors over it."""
+        if saved:
+            self.initial = saved["initial"]
+            self.model.load_state_dict(saved["handover"])
+        self.stage = self.stages[self.number]
+        self.method = self.stage.method
+        self.epochs = self.stage.epochs or self.settings.epochs
+        self.epoch, self.seen, self.best = 0, _Seen(), _Best()
+        self.handover = snapshots.copied(self.model.state_dict()) if self.file else {}
+        # A method that does not declare `needs_groups` cannot peek: it is given splits without them.
+        hidden = {name: s if self.method.needs_groups else s.without_groups() for name, s in self.splits.items()}
+        self.train, self.val = hidden[self.stage.split], hidden["val"]
+        seed_everything(self.settings.seed, self.number)
+        with self.fabric.autocast():
+            state = self.method.start(self.train, self.model, self.val)
+        if self.stage.restart:
+            self.model.load_state_dict(self.initial)
+        self.objective = _Objective(self.model, self.method, state)
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(False)
+        trained = [*self.model.part(self.stage.trains).parameters(), *state.parameters()]
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        self.optimizer = make_optimizer(trained, self.settings)
+        self.schedule = make_schedule(self.optimizer, self.settings, self.epochs)
+        self.step, self.stepper = self.fabric.setup(self.objective, self.optimizer)
+        if saved:
+            self._continue(saved)
+
+    # --- epochs ---
+
+    def _train_epoch(self) -> None:
+        self.started = time.perf_counter()
+        self.model.train()
+        rng = generator(self.settings.seed, self.number, self.epoch)
+        batches = self.method.batches(self.train, self.objective.state, self.settings.batch_size, rng)
+        device, seen, objective = self.fabric.device, self.seen, self.objective
+        for rows in islice(batches, len(seen), None):
+            batch = self.train.batch(rows.to(device, non_blocking=True))
+            loss = self.step(batch)
+            self.stepper.zero_grad()
+            self.fabric.backward(loss)
+            if self.settings.clip is not None:
+                self.fabric.clip_gradients(self.step, self.stepper, max_norm=self.settings.clip)
+            self.stepper.step()
+            seen.rows.append(batch.rows)
+            seen.logits.append(objective.logits)
+            seen.losses.append(loss.detach())
+            if self.file and time.monotonic() >= self.due and seen.first_not_finite() is None:
+                self._take_snapshot()
+                self._store_snapshot()
+        if not seen.losses:
+            raise BadInput(f"{type(self.method).__name__} yielded no batch from {len(self.train)} rows")
+
+    def _finish_epoch(self) -> None:
+        """Evaluate, record, keep the best, refresh the method, and note the state from which to continue."""
+        self._refuse_not_finite()
+        val = self.splits["val"]
+        with self.fabric.autocast():
+            logits_NC = predict(self.model, val)
+        points = score(count(logits_NC, val), self.settings.select)
+        record = {
+            "stage": self.number,
+            "epoch": self.epoch,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "train": self._figures_while_training(),
+            "val": group_figures(logits_NC, val.y, val.group, val.n_groups),
+            "score": points,
+            "seconds": time.perf_counter() - self.started,
+        }
+        if self.on_epoch:
+            self.on_epoch(record, self.model)
+        self.history.append(record)
+        if points > self.best.score:
+            self.best = _Best(points, self.epoch, {k: v.detach().clone() for k, v in self.model.state_dict().items()})
+        self.schedule.step()
+        self.epoch, self.seen = self.epoch + 1, _Seen()
+        if self.epoch < self.epochs:
+            with self.fabric.autocast():
+                self.method.end_epoch(self.train, self.model, self.objective.state, self.val)
+        if self.file:
+            self._take_snapshot()
+            if time.monotonic() >= self.due:
+                self._store_snapshot()
+
+    def _figures_while_training(self) -> dict[str, list[Any]] | None:
+        """Loss and accuracy of each group as the batches went by: nothing is computed twice for it."""
+        kept = [
+            (rows, logits)
+            for rows, logits in zip(self.seen.rows, self.seen.logits, strict=True)
+            if logits is not None and len(logits) == len(rows)
+        ]
+        if not kept:
+            return None
+        rows, split = torch.cat([rows for rows, _ in kept]), self.splits[self.stage.split]
+        logits = torch.cat([logits for _, logits in kept]).float()
+        return group_figures(logits, split.y[rows], split.group[rows], split.n_groups)
+
+    def _out_of_patience(self) -> bool:
+        return self.settings.patience is not None and self.epoch - self.best.epoch > self.settings.patience
+
+    def _refuse_not_finite(self) -> None:
+        bad = self.seen.first_not_finite()
+        if bad is None:
+            return
+        split, rows, logits = self.splits[self.stage.split], self.seen.rows[bad], self.seen.logits[bad]
+        wrong = torch.zeros(len(rows), dtype=torch.bool)
+        if logits is not None and len(logits) == len(rows):
+            wrong = ~torch.isfinite(cross_entropy(logits.float(), split.y[rows])).cpu()
+        at_fault = sorted(set(split.group[rows].cpu()[wrong if bool(wrong.any()) else ...].tolist()))
+        raise RunFailed(
+            f"the loss became {float(self.seen.losses[bad])} in stage {self.number + 1} of {len(self.stages)}, "
+            f"epoch {self.epoch + 1} of {self.epochs}, batch {bad + 1} of {len(self.seen)}, with rows of group "
+            f"{'; '.join(split.group_name(g) for g in at_fault)}. Try a smaller lr, or clip=1"
+            + (f"; the state after the last good epoch is in {self.file}" if self.file and self.snapshot else "")
+        )
+
+    # --- snapshots ---
+
+    def _take_snapshot(self) -> None:
+        self.snapshot = {
+            "stage": self.number,
+            "epoch": self.epoch,
+            "initial": self.initial,
+            "handover": self.handover,
+            "model": snapshots.copied(self.model.state_dict()),
+            "state": snapshots.copied(self.objective.state.state_dict()),
+            "optimizer": snapshots.copied(self.optimizer.state_dict()),
+            "schedule": self.schedule.state_dict(),
+            "best": snapshots.copied(vars(self.best)),
+            "seen": snapshots.copied(vars(self.seen)),
+            "history": list(self.history),
+            "random": snapshots.random_states(),
+        }
+
+    def _store_snapshot(self) -> None:
+        if self.file and self.snapshot:
+            snapshots.save(self.file, self.snapshot)
+            self.due = time.monotonic() + self.every
+
+    def _continue(self, saved: dict[str, Tree]) -> None:
+        device = self.fabric.device
+        self.epoch, self.history, self.handover = saved["epoch"], saved["history"], saved["handover"]
+        self.model.load_state_dict(saved["model"])
+        self.objective.state.load_state_dict(saved["state"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.best = _Best(**saved["best"])
+        for name, tensors in saved["seen"].items():
+            setattr(self.seen, name, [t if t is None else t.to(device) for t in tensors])
+        self.snapshot = saved
+        snapshots.restore_random_states(saved["random"])
+
+
+def make_optimizer(parameters: list[nn.Parameter], settings: Settings) -> Optimizer:
+    """The optimizer that `settings` names, fused: one kernel for all parameters of a step."""
+    common: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    common["fused"] = all(p.device.type in ("cpu", "cuda") for p in parameters)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(parameters, momentum=settings.momentum, **common)
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, **common)
+    return torch.optim.Adam(parameters, **common)
+
+
+def make_schedule(optimizer: Optimizer, settings: Settings, epochs: int) -> LRScheduler:
+    """The learning rate over the epochs of a stage."""
+    if settings.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, T_max=epochs)
+    step_epochs = settings.step_epochs if settings.schedule == "step" else epochs + 1
+    return StepLR(optimizer, step_size=step_epochs, gamma=settings.step_factor)
