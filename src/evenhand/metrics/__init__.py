@@ -1,0 +1,42 @@
+"""Audit a classifier: count once, then read every metric, interval and comparison off the counts.
+
+    counts = count(y, prediction, attribute)        one pass over the rows
+    evaluate(counts)                                {"worst_group_accuracy": 0.58, ...}
+    group_table(counts)                             one row a group, with its size and an interval
+    worst_group(counts.correct_G, counts.count_G)   the minimum, with an interval that accounts for the choice
+
+A metric is a base rate per cell, reduced over the cells (`METRICS` is the table). Needs NumPy only; SciPy is imported
+by the exact interval and by the comparison of methods when they are called.
+"""
+
+from .class_thirds import third_accuracy, thirds
+from .counts import Counts, count
+from .family import METRICS, Metric, OddsReduction, equalized_odds_difference, evaluate
+from .intervals import Interval, IntervalMethod, clopper_pearson, wilson, worst_group
+from .paired import Difference, IntervalFamily, holm, mean_sd, paired_differences, winners
+from .table import GroupRow, group_table
+
+__all__ = [
+    "METRICS",
+    "Counts",
+    "Difference",
+    "GroupRow",
+    "Interval",
+    "IntervalFamily",
+    "IntervalMethod",
+    "Metric",
+    "OddsReduction",
+    "clopper_pearson",
+    "count",
+    "equalized_odds_difference",
+    "evaluate",
+    "group_table",
+    "holm",
+    "mean_sd",
+    "paired_differences",
+    "third_accuracy",
+    "thirds",
+    "wilson",
+    "winners",
+    "worst_group",
+]
