@@ -100,6 +100,10 @@ def test_json_and_pickle_return_the_same_counts():
     assert pickle.loads(pickle.dumps(counts)) == counts
 
 
+def test_equal_counts_are_one_in_a_set():
+    assert len({count([0], [0]), count([0], [0]), count([0], [1])}) == 2
+
+
 def test_counts_differ_from_other_counts_and_other_things():
     assert count([0], [0]) != count([0], [1])
     assert count([0], [0]) != [[[1, 0], [0, 0]]]

@@ -96,6 +96,9 @@ class Counts:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Counts) and np.array_equal(self.counts_ACC, other.counts_ACC)
 
+    def __hash__(self) -> int:
+        return hash((self.counts_ACC.shape, self.counts_ACC.tobytes()))
+
     def to_list(self) -> list[list[list[int]]]:
         """Nested lists [A][C][C] for JSON."""
         nested: list[list[list[int]]] = self.counts_ACC.tolist()
