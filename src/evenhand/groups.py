@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# The count of a group without rows where it is a divisor: 0 / ABSENT is 0, and beside a single row it rounds away.
+ABSENT = 1e-30
+
 
 def sum_per_group(values: Tensor, group_B: Tensor, n_groups: int) -> Tensor:
     """(G, …) sum of `values` (B, …) within each group; 0 for a group without rows."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
 from torch import Tensor, nn
+
+from evenhand.batch import Batch, Split
 
 Half = Literal["all", "encoder", "classifier"]
 
@@ -38,11 +40,29 @@ class Model(nn.Module):
         return self if which == "all" else self.encoder if which == "encoder" else self.classifier
 
     @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Inside, the model is in eval mode; afterwards it is back in the mode it was in."""
-        was_training = self.training
-        self.eval()
+    def mode(self, *, training: bool) -> Iterator[None]:
+        """Inside, the model is in train or eval mode; afterwards every part is back in the mode it was in."""
+        before = [(module, module.training) for module in self.modules()]
+        self.train(training)
         try:
             yield
         finally:
-            self.train(was_training)
+            for module, was_training in before:
+                module.training = was_training
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Inside, the model is in eval mode; afterwards it is back in the mode it was in."""
+        return self.mode(training=False)
+
+
+def in_chunks(split: Split, rows: Tensor, elements: int = 2**20) -> Iterator[Batch]:
+    """The rows (any number, in order) in batches for a pass without gradients, each of about `elements` inputs.
+
+    Small rows are taken by the thousand, images by the dozen. The first batch has 32 rows: it tells how large a row is.
+    """
+    size = 32
+    while len(rows) > 0:
+        batch = split.batch(rows[:size])
+        yield batch
+        rows = rows[size:]
+        size = max(32, elements * len(batch.y) // max(batch.x.numel(), 1))

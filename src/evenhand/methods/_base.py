@@ -14,6 +14,7 @@ A method that does not set `needs_groups` is given splits and batches from which
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,10 +79,38 @@ class Method(ABC):
         return (Stage(self),)
 
 
-def require_groups(split: Split, method: Method) -> None:
-    """Raise BadInput unless the split has attributes with at least two values present."""
+def require_groups(split: Split, method: Method, part: str = "training") -> None:
+    """Raise BadInput unless the split (the `part` of the data) has attributes with at least two values present."""
     name = type(method).__name__
     if not split.has_attributes:
-        raise BadInput(f"{name} needs group labels in training; the data name no sensitive attribute")
+        raise BadInput(f"{name} needs group labels in {part}; the data name no sensitive attribute")
     if len(torch.unique(split.attribute)) < 2:
-        raise BadInput(f"{name} needs at least two attribute values in training, got one")
+        raise BadInput(f"{name} needs at least two attribute values in {part}, got one")
+
+
+def require_validation(val: Split | None, method: Method) -> Split:
+    """The validation split; raise BadInput unless there is one with groups."""
+    if val is None:
+        raise BadInput(f"{type(method).__name__} needs a validation split: start(train, model, val)")
+    require_groups(val, method, "validation")
+    return val
+
+
+def require_range(method: Method, option: str, low: float, high: float = math.inf) -> None:
+    """Raise BadInput unless the method's option lies in [low, high]."""
+    value = getattr(method, option)
+    if not low <= value <= high:
+        wanted = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+        raise BadInput(f"{option} of {type(method).__name__} must be {wanted}, got {value!r}")
+
+
+def groups_of(batch: Batch, method: Method) -> Tensor:
+    """(B,) the batch's groups; raise BadInput if it has none."""
+    if batch.group is None:
+        raise BadInput(f"{type(method).__name__} needs group labels in every batch, got group=None")
+    return batch.group
+
+
+def loss_dtype(model: Model) -> torch.dtype:
+    """What losses of this model are computed in: its weights' type, single precision at least."""
+    return torch.promote_types(model.classifier.weight.dtype, torch.float32)

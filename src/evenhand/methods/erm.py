@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from evenhand.batch import Batch
-from evenhand.losses import cross_entropy
+from evenhand.losses import mean_cross_entropy
 from evenhand.methods._base import Method, State
 from evenhand.model import Model
 
@@ -24,4 +24,4 @@ class ERM(Method):
     source = "https://proceedings.neurips.cc/paper/1991/hash/ff4d5fbbafdf976cfdc032e3bde78de5-Abstract.html"
 
     def loss(self, batch: Batch, model: Model, state: State) -> Tensor:
-        return cross_entropy(model(batch.x), batch.y).mean()
+        return mean_cross_entropy(model(batch.x), batch.y)

@@ -1,0 +1,151 @@
+"""Neural-collapse-inspired debiasing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from evenhand.batch import Batch, Split
+from evenhand.errors import BadInput
+from evenhand.groups import ABSENT, sum_per_group
+from evenhand.losses import cross_entropy
+from evenhand.methods._base import (
+    Method,
+    Stage,
+    State,
+    groups_of,
+    loss_dtype,
+    require_groups,
+    require_range,
+    require_validation,
+)
+from evenhand.model import Model, in_chunks
+
+
+class _Geometry(State):
+    def __init__(self, split: Split, dtype: torch.dtype, n_features: int, align_weight: float) -> None:
+        super().__init__()
+        count_G, n_classes, n_attributes = split.count_G, split.n_classes, split.n_attributes
+        two_of_A = torch.combinations(torch.arange(n_attributes, device=count_G.device))
+        first_C = torch.arange(n_classes, device=count_G.device) * n_attributes
+        # Two groups of one class: P = C * A * (A - 1) / 2 pairs.
+        pairs_P2 = (first_C[:, None, None] + two_of_A).flatten(0, 1)
+        plus_PG, minus_PG = F.one_hot(pairs_P2, split.n_groups).to(dtype).unbind(1)
+        absent_G = torch.full_like(count_G, ABSENT, dtype=dtype)
+        self.majority_C = nn.Buffer(first_C + count_G.view(n_classes, n_attributes).argmax(1), persistent=False)
+        self.present_G = nn.Buffer(count_G > 0, persistent=False)
+        self.absent_G = nn.Buffer(absent_G, persistent=False)
+        self.pairs_P2 = nn.Buffer(pairs_P2, persistent=False)
+        self.contrast_PG = nn.Buffer((plus_PG - minus_PG) * (align_weight / n_features) ** 0.5, persistent=False)
+        self.zero_PD = nn.Buffer(absent_G.new_zeros(len(pairs_P2), n_features), persistent=False)
+
+
+@dataclass(frozen=True)
+class NCDebias(Method):
+    """Pulls the features of every group onto the mean direction of its class's largest group.
+
+    Lu, Chai and Wang (2024), Neural collapse-inspired debiased representation learning for min-max fairness,
+    Equations 3, 7 and 8.
+
+        weight_CD = normalize(mean of features_ND over the largest group of each class); afresh before every epoch
+        loss = loss_G.sum() + align_weight * sum of ((mean_GD[g] - mean_GD[h]) ** 2).mean() over pairs (g, h) of groups
+               of the same class, where loss_G and mean_GD are the batch's mean cross-entropy and features of each group
+
+    With two attribute values a class has one pair, as in the paper; with more, every two of its groups are a pair. A
+    group missing from a batch adds nothing, nor do its pairs. All parts off is plain training; the paper's Table 6
+    takes away the frozen classifier, the alignment, or both.
+
+    Attributes:
+        freeze_classifier: the classifier is set from group means and only the encoder is trained; False trains the
+            whole model and leaves the classifier as it is.
+        group_ce: the sum over groups of mean cross-entropies; False takes the mean over rows.
+        align_weight: at least 0; 0 is no alignment.
+        statistics_from: the split whose rows give `weight_CD`, "train" or "val"; largest groups are those in training.
+        legacy: as the published code does it: weights from the validation split with the model in train mode, the
+            classifier's bias left at its random values, and a batch that lacks any group has loss 0.
+
+    Raises:
+        BadInput: no attributes or one value only, an option outside its range, or no validation rows where
+            `weight_CD` comes from.
+
+    Differs from the authors' code, unless `legacy`: statistics come from the training split in eval mode, the bias is
+    zero, and batches that lack a group count. With `legacy` too, largest groups are found, not written down; a batch of
+    loss 0 still moves an optimizer that has momentum; and MultiNLI has neither the doubled group nor the plain epoch.
+    """
+
+    freeze_classifier: bool = True
+    group_ce: bool = True
+    align_weight: float = 1.0
+    statistics_from: Literal["train", "val"] = "train"
+    legacy: bool = False
+
+    needs_groups = True
+    source = "https://github.com/lu876/Neural-collapse-inspired-debiased-representation-learning-for-Min-max-fairness"
+
+    def __post_init__(self) -> None:
+        require_range(self, "align_weight", 0)
+
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage(self, trains="encoder" if self.freeze_classifier else "all"),)
+
+    def start(self, split: Split, model: Model, val: Split | None = None) -> State:
+        require_groups(split, self)
+        state = _Geometry(split, loss_dtype(model), model.classifier.in_features, self.align_weight)
+        self._refresh(split, model, state, val)
+        return state
+
+    def loss(self, batch: Batch, model: Model, state: State) -> Tensor:
+        assert isinstance(state, _Geometry)
+        group_B = groups_of(batch, self)
+        features_BD = model.encoder(batch.x)
+        loss_B = cross_entropy(self._logits(features_BD, model), batch.y)
+        count_G = state.absent_G.index_add(0, group_B, torch.ones_like(loss_B))
+        loss = torch.dot(count_G.reciprocal().index_select(0, group_B), loss_B) if self.group_ce else loss_B.mean()
+        if self.align_weight > 0:
+            # One product gives all differences of two means; a pair that lacks a group is scaled to nothing.
+            complete_P1 = count_G[state.pairs_P2].amin(1, keepdim=True).clamp(max=1)
+            contrast_PB = (state.contrast_PG * complete_P1 / count_G).index_select(1, group_B)
+            difference_PD = contrast_PB @ features_BD.to(contrast_PB.dtype)
+            loss = loss + F.mse_loss(difference_PD, state.zero_PD, reduction="sum")
+        if self.legacy:
+            loss = loss * torch.where(state.present_G, count_G, 1).amin().clamp(max=1).round()
+        return loss
+
+    def end_epoch(self, split: Split, model: Model, state: State, val: Split | None = None) -> None:
+        assert isinstance(state, _Geometry)
+        self._refresh(split, model, state, val)
+
+    def _logits(self, features_BD: Tensor, model: Model) -> Tensor:
+        """Logits whose gradient stops at a frozen classifier."""
+        if not self.freeze_classifier:
+            logits: Tensor = model.classifier(features_BD)
+            return logits
+        bias = model.classifier.bias if self.legacy else None  # otherwise it is zero
+        return F.linear(features_BD, model.classifier.weight.detach(), None if bias is None else bias.detach())
+
+    @torch.no_grad()
+    def _refresh(self, split: Split, model: Model, state: _Geometry, val: Split | None) -> None:
+        """Set the classifier to the mean directions of the largest groups."""
+        if not self.freeze_classifier:
+            return
+        source = split if self.statistics_from == "train" and not self.legacy else require_validation(val, self)
+        majority_C = state.majority_C
+        for group in majority_C[(source.count_G == 0)[majority_C] & state.present_G[majority_C]].tolist():
+            raise BadInput(f"NCDebias needs validation rows of the group {source.group_name(group)}, got none")
+        # Train mode takes all rows, because they enter the running statistics of batch normalisation.
+        rows = torch.arange(len(source), device=majority_C.device)
+        if not self.legacy:
+            rows = rows[source.group == majority_C[source.y]]
+        with model.mode(training=self.legacy):
+            sum_GD = sum(
+                sum_per_group(model.encoder(batch.x), groups_of(batch, self), source.n_groups)
+                for batch in in_chunks(source, rows)
+            )
+        assert isinstance(sum_GD, Tensor)
+        model.classifier.weight.copy_(F.normalize(sum_GD[majority_C], dim=1))
+        if model.classifier.bias is not None and not self.legacy:
+            model.classifier.bias.zero_()
