@@ -10,8 +10,9 @@ from typing import Any
 
 from evenhand.data._base import Data, DataSet, Download, Sealed, default_root
 from evenhand.errors import unknown
+from evenhand.options import checked
 
-__all__ = ["Data", "DataSet", "Download", "Sealed", "find", "load", "names", "open_set"]
+__all__ = ["Data", "DataSet", "Download", "Sealed", "default_root", "find", "load", "names", "open_set"]
 
 
 @cache
@@ -42,15 +43,12 @@ def open_set(name: str, **options: Any) -> DataSet:
     """The data set `name`, or the one that a TOML file describes, with its options; nothing is read yet.
 
     Raises:
-        BadInput: no such data set, or an option it does not have.
+        BadInput: no such data set, an option it does not have, or a value of the wrong type.
     """
     if name.endswith(".toml"):
         name, options = "csv", {**options, "path": name}
     data_set = find(name)
-    for option in options:
-        if option not in data_set.option_names():
-            raise unknown(f"option of the data set {name}", option, data_set.option_names())
-    return data_set(**options)
+    return data_set(**checked(data_set, options, f"the data set {name}"))
 
 
 def load(name: str, root: str | Path | None = None, **options: Any) -> Data:

@@ -54,7 +54,7 @@ class Adult(DataSet):
         any_size: read files of the same layout with other than the published numbers of rows.
     """
 
-    title: ClassVar[str] = "Adult (census income): 45222 people, income over 50K, by sex"
+    title: ClassVar[str] = "Adult census: income over 50K, by sex"
     homepage: ClassVar[str] = "https://archive.ics.uci.edu/dataset/2/adult"
     licence: ClassVar[str] = "CC BY 4.0"
     folder: ClassVar[str] = "adult"
