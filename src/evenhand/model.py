@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from evenhand.batch import Batch, Split
@@ -55,11 +56,13 @@ class Model(nn.Module):
         return self.mode(training=False)
 
 
-def in_chunks(split: Split, rows: Tensor, elements: int = 2**20) -> Iterator[Batch]:
-    """The rows (any number, in order) in batches for a pass without gradients, each of about `elements` inputs.
+def in_chunks(split: Split, rows: Tensor | None = None, *, elements: int = 2**20) -> Iterator[Batch]:
+    """The rows (by default all), in order, in batches for a pass without gradients, of about `elements` inputs each.
 
     Small rows are taken by the thousand, images by the dozen. The first batch has 32 rows: it tells how large a row is.
     """
+    device = split.y.device
+    rows = torch.arange(len(split), device=device) if rows is None else rows.to(device)
     size = 32
     while len(rows) > 0:
         batch = split.batch(rows[:size])

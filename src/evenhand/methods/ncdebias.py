@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from evenhand.batch import Batch, Split
 from evenhand.errors import BadInput
 from evenhand.groups import ABSENT, sum_per_group
-from evenhand.losses import cross_entropy
+from evenhand.losses import at_least_single, cross_entropy
 from evenhand.methods._base import (
     Method,
     Stage,
@@ -60,8 +60,8 @@ class NCDebias(Method):
     takes away the frozen classifier, the alignment, or both.
 
     Attributes:
-        freeze_classifier: the classifier is set from group means and only the encoder is trained; False trains the
-            whole model and leaves the classifier as it is.
+        freeze_classifier: `start` sets the classifier from group means and switches its gradient off, and only the
+            encoder is trained; False trains the whole model and leaves its classifier alone.
         group_ce: the sum over groups of mean cross-entropies; False takes the mean over rows.
         align_weight: at least 0; 0 is no alignment.
         statistics_from: the split whose rows give `weight_CD`, "train" or "val"; largest groups are those in training.
@@ -94,6 +94,8 @@ class NCDebias(Method):
 
     def start(self, split: Split, model: Model, val: Split | None = None) -> State:
         require_groups(split, self)
+        if self.freeze_classifier:
+            model.classifier.requires_grad_(False)
         state = _Geometry(split, loss_dtype(model), model.classifier.in_features, self.align_weight)
         self._refresh(split, model, state, val)
         return state
@@ -102,7 +104,7 @@ class NCDebias(Method):
         assert isinstance(state, _Geometry)
         group_B = groups_of(batch, self)
         features_BD = model.encoder(batch.x)
-        loss_B = cross_entropy(self._logits(features_BD, model), batch.y)
+        loss_B = cross_entropy(model.classifier(features_BD), batch.y)
         count_G = state.absent_G.index_add(0, group_B, torch.ones_like(loss_B))
         loss = torch.dot(count_G.reciprocal().index_select(0, group_B), loss_B) if self.group_ce else loss_B.mean()
         if self.align_weight > 0:
@@ -119,14 +121,6 @@ class NCDebias(Method):
         assert isinstance(state, _Geometry)
         self._refresh(split, model, state, val)
 
-    def _logits(self, features_BD: Tensor, model: Model) -> Tensor:
-        """Logits whose gradient stops at a frozen classifier."""
-        if not self.freeze_classifier:
-            logits: Tensor = model.classifier(features_BD)
-            return logits
-        bias = model.classifier.bias if self.legacy else None  # otherwise it is zero
-        return F.linear(features_BD, model.classifier.weight.detach(), None if bias is None else bias.detach())
-
     @torch.no_grad()
     def _refresh(self, split: Split, model: Model, state: _Geometry, val: Split | None) -> None:
         """Set the classifier to the mean directions of the largest groups."""
@@ -137,12 +131,10 @@ class NCDebias(Method):
         for group in majority_C[(source.count_G == 0)[majority_C] & state.present_G[majority_C]].tolist():
             raise BadInput(f"NCDebias needs validation rows of the group {source.group_name(group)}, got none")
         # Train mode takes all rows, because they enter the running statistics of batch normalisation.
-        rows = torch.arange(len(source), device=majority_C.device)
-        if not self.legacy:
-            rows = rows[source.group == majority_C[source.y]]
+        rows = None if self.legacy else torch.nonzero(source.group == majority_C[source.y]).flatten()
         with model.mode(training=self.legacy):
             sum_GD = sum(
-                sum_per_group(model.encoder(batch.x), groups_of(batch, self), source.n_groups)
+                sum_per_group(at_least_single(model.encoder(batch.x)), groups_of(batch, self), source.n_groups)
                 for batch in in_chunks(source, rows)
             )
         assert isinstance(sum_GD, Tensor)
