@@ -7,7 +7,6 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,69 +15,17 @@ import polars
 import safetensors.torch
 import torch
 
-from evenhand import checkpoint, encoders, methods, metrics, runs
+from evenhand import checkpoint, encoders, metrics, runs
 from evenhand.batch import Split
 from evenhand.data._base import Data
-from evenhand.errors import BadInput
 from evenhand.evaluation import METRIC_OF, count, predict, score
 from evenhand.files import cannot_write, without_nan, write_atomically, write_json
 from evenhand.methods._base import Method
 from evenhand.model import Model
-from evenhand.options import checked
-from evenhand.runs import Config, Run
+from evenhand.plan import Plan, resolve, row_shape
+from evenhand.runs import Run
 from evenhand.settings import Settings
 from evenhand.train import Fitted, Record, fit, seed_everything
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run to be: method and settings by name; what is not named takes the data set's recommendation or the default.
-
-    Attributes:
-        oracle: also evaluate the test split after every epoch, to report what selecting on it would have given.
-    """
-
-    method: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    oracle: bool = False
-
-
-def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
-    """The method, the settings and the full configuration of a plan on these data.
-
-    Raises:
-        BadInput: an unknown method, option or setting, or a value that does not fit.
-    """
-    method = methods.make(plan.method, **plan.options)
-    settings = Settings(**checked(Settings, {**data.recommended, **plan.settings}, "training"))
-    check_labels(data)
-    return (
-        method,
-        settings,
-        {
-            "format": runs.FORMAT,
-            "data": described(data),
-            "method": {"name": plan.method, "options": asdict(method)},
-            "settings": asdict(settings),
-            "oracle": plan.oracle,
-        },
-    )
-
-
-def described(data: Data) -> dict[str, Any]:
-    """What identifies the data of a run."""
-    return {"name": data.name, "fingerprint": data.fingerprint}
-
-
-def check_labels(data: Data) -> None:
-    """Raise BadInput if a class never occurs in training, so that nothing could learn to predict it."""
-    missing = torch.nonzero(data.train.count_C == 0).flatten().tolist()
-    if missing:
-        names = data.train.class_names or tuple(str(c) for c in range(data.train.n_classes))
-        raise BadInput(
-            f"no training row has the label {', '.join(names[c] for c in missing)}; it could never be predicted"
-        )
 
 
 def execute(
@@ -133,8 +80,7 @@ def _make(
             on_epoch(record)
 
     seed_everything(settings.seed)
-    shape = tuple(data.train.inputs.take(torch.zeros(1, dtype=torch.int64)).shape[1:])
-    model = encoders.build(settings.encoder, shape, data.train.n_classes)
+    model = encoders.build(settings.encoder, row_shape(data), data.train.n_classes)
     fitted = fit(
         model, method, data.train, data.val, settings,
         checkpoint=file, checkpoint_every=checkpoint_every, on_epoch=note,

@@ -1,0 +1,80 @@
+"""What a run will be: method and settings by name, checked against the data before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from evenhand import encoders, methods, runs
+from evenhand.data._base import Data
+from evenhand.errors import BadInput
+from evenhand.evaluation import check_selectable
+from evenhand.methods._base import Method, require_groups
+from evenhand.options import checked
+from evenhand.runs import Config
+from evenhand.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run to be: method and settings by name; what is not named takes the data set's recommendation or the default.
+
+    Attributes:
+        oracle: also evaluate the test split after every epoch, to report what selecting on it would have given.
+    """
+
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    oracle: bool = False
+
+
+def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
+    """The method, the settings and the full configuration of a plan on these data.
+
+    Raises:
+        BadInput: an unknown method, option, setting or encoder, a value that does not fit, a method that needs groups
+            that the data lack, rows that the encoder does not take, or a selection rule that cannot be judged.
+    """
+    method = methods.make(plan.method, **plan.options)
+    settings = Settings(**checked(Settings, {**data.recommended, **plan.settings}, "training"))
+    check_labels(data)
+    check_selectable(data.val, settings.select)
+    if method.needs_groups:
+        require_groups(data.train, method)
+    with torch.device("meta"):  # builds no weights: whether the encoder takes such rows is seen at once
+        encoders.build(settings.encoder, row_shape(data), data.train.n_classes)
+    return (
+        method,
+        settings,
+        {
+            "format": runs.FORMAT,
+            "data": described(data),
+            "method": {"name": plan.method, "options": asdict(method)},
+            "settings": asdict(settings),
+            "oracle": plan.oracle,
+        },
+    )
+
+
+def described(data: Data) -> dict[str, Any]:
+    """What identifies the data of a run."""
+    return {"name": data.name, "fingerprint": data.fingerprint}
+
+
+def row_shape(data: Data) -> tuple[int, ...]:
+    """The shape of one row's input."""
+    return tuple(data.train.inputs.take(torch.zeros(1, dtype=torch.int64)).shape[1:])
+
+
+def check_labels(data: Data) -> None:
+    """Raise BadInput if a class never occurs in training, so that nothing could learn to predict it."""
+    missing = torch.nonzero(data.train.count_C == 0).flatten().tolist()
+    if missing:
+        names = data.train.class_names or tuple(str(c) for c in range(data.train.n_classes))
+        raise BadInput(
+            f"no training row has the label {', '.join(names[c] for c in missing)}; it could never be predicted"
+        )
