@@ -78,18 +78,26 @@ def read_table(description: Description) -> Table:
         if separator:
             _check_records(path, separator)
         raise BadInput(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+    frame = _with_nulls(frame.with_row_index(ROW), description, text_file=bool(separator))
     if frame.is_empty():
         raise BadInput(f"{path} has no rows of data")
+    return Table(frame, path, separator)
+
+
+def _with_nulls(frame: pl.DataFrame, description: Description, *, text_file: bool) -> pl.DataFrame:
+    """Null wherever a value is missing; blank lines left out."""
+    import polars as pl
+
     texts = pl.col(pl.String).str.strip_chars()
     frame = frame.with_columns(
         pl.when(texts.is_in(["", *description.missing_values])).then(None).otherwise(texts).name.keep()
     )
-    frame = frame.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None)).with_row_index(ROW)
-    if separator:  # blank lines
-        frame = frame.filter(~pl.all_horizontal(pl.exclude(ROW).is_null()))
-    if frame.is_empty():
-        raise BadInput(f"{path} has no rows of data")
-    return Table(frame, path, separator)
+    frame = frame.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+    if not text_file:
+        return frame
+    kept = {ROW, *description.categorical}
+    frame = frame.filter(~pl.all_horizontal(pl.exclude(ROW).is_null()))
+    return frame.with_columns(without_nan(frame[name]) for name in frame.columns if name not in kept)
 
 
 def _read_text_table(path: Path, separator: str) -> pl.DataFrame:
@@ -156,6 +164,14 @@ def as_numbers(column: pl.Series, *, text_file: bool) -> pl.Series | None:
         if numbers.null_count() == column.null_count():
             return numbers.fill_nan(None)
     return None
+
+
+def without_nan(column: pl.Series) -> pl.Series:
+    """The texts with null for `nan` if they are numbers otherwise."""
+    numbers = as_numbers(column, text_file=True)
+    if numbers is None or numbers.null_count() == column.null_count():
+        return column
+    return column.set(numbers.is_null(), None)
 
 
 def as_codes(column: pl.Series, *, text_file: bool) -> tuple[Codes, tuple[str, ...]]:

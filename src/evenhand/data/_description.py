@@ -95,6 +95,7 @@ def read_description(path: Path) -> Description:
     try:
         plain = checked(Description, {key: _listed(key, value) for key, value in entries.items()}, "the description")
         settings = checked(Settings, training, "the table [training]")
+        Settings(**settings)  # checks the ranges
         description = Description(**{**plain, "path": str(path.parent / plain["path"])}, training=TRAINING | settings)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error

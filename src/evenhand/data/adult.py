@@ -83,6 +83,10 @@ class Adult(DataSet):
     split_seed: int = 0
     any_size: bool = False
 
+    def __post_init__(self) -> None:
+        if self.split_seed < 0:
+            raise BadInput(f"split_seed must not be negative, got {self.split_seed}")
+
     def load(self, root: Path | None) -> Data:
         """Read and check both files.
 

@@ -121,12 +121,14 @@ def label(table: Table, description: Description) -> Labelled:
             f"{MOST_CLASSES} classes"
         )
     if description.positive:
-        if description.positive not in classes or len(classes) != 2:
+        # TOML writes true where a table may say True.
+        chosen = [name for name in classes if name.lower() == description.positive.lower()]
+        if len(chosen) != 1 or len(classes) != 2:
             raise BadInput(
                 f"positive must be one of the two values of {description.label!r}, got {description.positive!r}; "
                 f"the values are {', '.join(classes[:10])}{', …' * (len(classes) > 10)}"
             )
-        if classes[0] == description.positive:
+        if classes[0] == chosen[0]:
             y, classes = 1 - y, classes[::-1]
     pairs = [attribute(table, name) for name in description.attributes]
     return Labelled(

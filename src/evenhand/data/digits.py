@@ -175,7 +175,7 @@ def waves(n_images: int, rng: np.random.Generator) -> Array:
     """(M, 32, 32) in [0, 1]: bent parallel stripes of random direction, width and phase."""
     angle, phase, bend = 2 * np.pi * rng.random((3, n_images, 1, 1), dtype=np.float32)
     pitch = 5 + 4 * rng.random((n_images, 1, 1), dtype=np.float32)
-    down, right = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    down, right = np.indices((SIDE, SIDE), dtype=np.float32)
     along = right * np.cos(angle) + down * np.sin(angle)
     across = down * np.cos(angle) - right * np.sin(angle)
     field: Array = 0.5 + 0.5 * np.sin(2 * np.pi / pitch * along + phase + np.sin(across * 0.35 + bend))
@@ -186,9 +186,8 @@ def blobs(n_images: int, rng: np.random.Generator) -> Array:
     """(M, 32, 32) in [0, 1]: smooth random spots, as large as the waves are wide."""
     coarse = rng.standard_normal((n_images, 10, 10), dtype=np.float32)
     enlarge = interpolation(SIDE, 10)
-    smooth = enlarge @ coarse @ enlarge.T
-    field: Array = 0.5 + 0.5 * np.sin(np.clip(smooth * 1.6, -np.pi / 2, np.pi / 2))
-    return field
+    smooth = np.asarray(enlarge @ coarse @ enlarge.T, dtype=np.float32)
+    return np.asarray(0.5 + 0.5 * np.sin(np.clip(smooth * 1.6, -np.pi / 2, np.pi / 2)), dtype=np.float32)
 
 
 def interpolation(to: int, of: int) -> Array:
