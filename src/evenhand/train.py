@@ -228,7 +228,6 @@ class _Loop:
     def _begin_stage(self, saved: dict[str, Tree] | None) -> None:
         """Set the stage up as if it had just begun, then lay a snapshot's tensors over it."""
         if saved:
-            self.initial = saved["initial"]
             self.model.load_state_dict(saved["handover"])
         self.stage = self.stages[self.number]
         self.method = self.stage.method
@@ -349,7 +348,6 @@ class _Loop:
         self.snapshot = {
             "stage": self.number,
             "epoch": self.epoch,
-            "initial": self.initial,
             "handover": self.handover,
             "model": snapshots.copied(self.model.state_dict()),
             "state": snapshots.copied(self.objective.state.state_dict()),
