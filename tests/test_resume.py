@@ -7,10 +7,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import killable
 import pytest
 import torch
 
+import killable
 from evenhand import checkpoint
 from evenhand.errors import RunFailed
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from evenhand.batch import Batch, Split
 from evenhand.losses import at_least_single, mean_cross_entropy
@@ -75,33 +76,35 @@ class HSIC(Method):
             return loss
         with torch.autocast(loss.device.type, enabled=False):  # differences of nearly equal numbers
             kernel_BB = self._kernel(at_least_single(features_BD), at_least_single(logits_BC))
-            attribute_BB = state.kernel_AA[attribute_B[:, None], attribute_B]
-            return loss + self.weight * dependence(kernel_BB, attribute_BB)
+            return loss + self.weight * dependence(kernel_BB, attribute_B, state.kernel_AA)
 
     def _kernel(self, features_BD: Tensor, logits_BC: Tensor) -> Tensor:
         if self.on == "feature":
             distance_BB = squared_distances(features_BD)
-            bandwidth = median_off_diagonal(distance_BB) if self.bandwidth is None else self.bandwidth
-        else:
-            prob_BC = logits_BC.softmax(1)
-            distance_BB = squared_distances(prob_BC if prob_BC.shape[1] > 2 else prob_BC[:, 1:])
-            bandwidth = self.bandwidth or 1.0
-        return torch.exp(-distance_BB / bandwidth)
+            return torch.exp(distance_BB / -(self.bandwidth or median_off_diagonal(distance_BB)))
+        prob_BC = logits_BC.softmax(1)
+        distance_BB = squared_distances(prob_BC if prob_BC.shape[1] > 2 else prob_BC[:, 1:])
+        return torch.exp(distance_BB / -(self.bandwidth or 1.0))
 
 
-def dependence(kernel_BB: Tensor, other_BB: Tensor) -> Tensor:
-    """Scalar HSIC of two kernel matrices over the same rows, at least 0; differentiable in the first."""
-    centred_BB = other_BB - other_BB.mean(0) - other_BB.mean(1, keepdim=True) + other_BB.mean()
-    return (kernel_BB * centred_BB).sum() / max(len(kernel_BB) - 1, 1) ** 2
+def dependence(kernel_BB: Tensor, value_B: Tensor, kernel_AA: Tensor) -> Tensor:
+    """Scalar HSIC, at least 0, of rows with this kernel matrix and a variable of A values with that one.
+
+    Differentiable in `kernel_BB`.
+    """
+    one_hot_BA = F.one_hot(value_B, len(kernel_AA)).to(kernel_AA.dtype)
+    centred_BA = one_hot_BA - one_hot_BA.mean(0)
+    trace = torch.dot((kernel_BB @ centred_BA).flatten(), (centred_BA @ kernel_AA).flatten())
+    return trace / max(len(kernel_BB) - 1, 1) ** 2
 
 
 def squared_distances(values_BD: Tensor) -> Tensor:
-    """(B, B) squared Euclidean distance of every two rows."""
-    if values_BD.shape[1] == 1:
-        return (values_BD - values_BD.T).square()
+    """(B, B) squared Euclidean distance of every two rows, to rounding (it may be a little below 0)."""
     values_BD = values_BD - values_BD.mean(0).detach()  # shorter vectors lose fewer digits below
-    norm_B = values_BD.square().sum(1)
-    return (norm_B[:, None] + norm_B - 2 * values_BD @ values_BD.T).clamp(min=0)
+    norm_B1 = values_BD.square().sum(1, keepdim=True)
+    one_B1 = torch.ones_like(norm_B1)
+    # One product instead of three passes over (B, B): |u|^2 + |v|^2 - 2 u v.
+    return torch.cat([-2 * values_BD, norm_B1, one_B1], 1) @ torch.cat([values_BD, one_B1, norm_B1], 1).T
 
 
 def median_off_diagonal(distance_BB: Tensor) -> Tensor:
@@ -109,5 +112,5 @@ def median_off_diagonal(distance_BB: Tensor) -> Tensor:
     n_rows = len(distance_BB)
     # The diagonal's zeros are the smallest B of all values.
     middle = n_rows + (n_rows * (n_rows - 1) + 1) // 2
-    median = distance_BB.detach().flatten().kthvalue(middle).values
+    median = distance_BB.detach().fill_diagonal_(0).flatten().kthvalue(middle).values
     return torch.where(median > 0, median, 1)

@@ -35,13 +35,11 @@ class _Geometry(State):
         # Two groups of one class: P = C * A * (A - 1) / 2 pairs.
         pairs_P2 = (first_C[:, None, None] + two_of_A).flatten(0, 1)
         plus_PG, minus_PG = F.one_hot(pairs_P2, split.n_groups).to(dtype).unbind(1)
-        absent_G = torch.full_like(count_G, ABSENT, dtype=dtype)
         self.majority_C = nn.Buffer(first_C + count_G.view(n_classes, n_attributes).argmax(1), persistent=False)
         self.present_G = nn.Buffer(count_G > 0, persistent=False)
-        self.absent_G = nn.Buffer(absent_G, persistent=False)
+        self.absent_G = nn.Buffer(torch.full_like(count_G, ABSENT, dtype=dtype), persistent=False)
         self.pairs_P2 = nn.Buffer(pairs_P2, persistent=False)
         self.contrast_PG = nn.Buffer((plus_PG - minus_PG) * (align_weight / n_features) ** 0.5, persistent=False)
-        self.zero_PD = nn.Buffer(absent_G.new_zeros(len(pairs_P2), n_features), persistent=False)
 
 
 @dataclass(frozen=True)
@@ -109,10 +107,10 @@ class NCDebias(Method):
         loss = torch.dot(count_G.reciprocal().index_select(0, group_B), loss_B) if self.group_ce else loss_B.mean()
         if self.align_weight > 0:
             # One product gives all differences of two means; a pair that lacks a group is scaled to nothing.
-            complete_P1 = count_G[state.pairs_P2].amin(1, keepdim=True).clamp(max=1)
+            complete_P1 = count_G.take(state.pairs_P2).amin(1, keepdim=True).clamp(max=1)
             contrast_PB = (state.contrast_PG * complete_P1 / count_G).index_select(1, group_B)
-            difference_PD = contrast_PB @ features_BD.to(contrast_PB.dtype)
-            loss = loss + F.mse_loss(difference_PD, state.zero_PD, reduction="sum")
+            difference = (contrast_PB @ features_BD.to(contrast_PB.dtype)).flatten()
+            loss = loss + torch.dot(difference, difference)
         if self.legacy:
             loss = loss * torch.where(state.present_G, count_G, 1).amin().clamp(max=1).round()
         return loss
