@@ -11,6 +11,7 @@ by the exact interval and by the comparison of methods when they are called.
 
 from .class_thirds import third_accuracy, thirds
 from .counts import Counts, count
+from .detectable import detectable_gap, rows_needed, size_warning
 from .family import METRICS, Metric, OddsReduction, equalized_odds_difference, evaluate
 from .intervals import Interval, IntervalMethod, clopper_pearson, wilson, worst_group
 from .paired import Difference, IntervalFamily, holm, mean_sd, paired_differences, winners
@@ -28,12 +29,15 @@ __all__ = [
     "OddsReduction",
     "clopper_pearson",
     "count",
+    "detectable_gap",
     "equalized_odds_difference",
     "evaluate",
     "group_table",
     "holm",
     "mean_sd",
     "paired_differences",
+    "rows_needed",
+    "size_warning",
     "third_accuracy",
     "thirds",
     "wilson",
