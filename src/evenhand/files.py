@@ -30,7 +30,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """`value` as indented JSON at `path`, atomically; NaN is written as null, as the standard demands."""
-    write_atomically(path, (json.dumps(without_nan(value), indent=2, allow_nan=False) + "\n").encode())
+    write_atomically(path, json_text(value).encode())
+
+
+def json_text(value: Any) -> str:
+    """`value` as indented JSON; NaN is null."""
+    return json.dumps(without_nan(value), indent=2, allow_nan=False) + "\n"
 
 
 def without_nan(value: Any) -> Any:

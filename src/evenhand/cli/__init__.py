@@ -1,0 +1,105 @@
+"""The command line: `cli/compare.py` holds the command `compare`, one function of plain arguments to an exit code.
+
+Commands are found by file name. Their modules import nothing heavy before they run, so that `--help` is instant. A
+module with an `app` instead holds a group of commands.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import wraps
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evenhand import __version__
+from evenhand.cli._output import paragraph
+from evenhand.errors import EvenhandError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Audit classifiers for their worst-off group, explain why it is worst off, and train models that serve it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code: 0 done, 1 a failed check or run, 2 bad usage or bad input."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # an ASCII terminal shows ? for ±, and goes on
+    try:
+        app(args=arguments, prog_name="evenhand")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except EvenhandError as error:
+        paragraph(str(error))
+        _show_traceback(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        paragraph("interrupted; the same command continues where this one stopped")
+        return INTERRUPTED
+    except BrokenPipeError:  # `evenhand … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except Exception as error:
+        hint = "" if _debugging() else "; set EVENHAND_DEBUG=1 to see where"
+        paragraph(f"this should not have happened: {type(error).__name__}: {error}{hint}")
+        _show_traceback(error)
+        return 1
+    return 0
+
+
+def _debugging() -> bool:
+    return bool(os.environ.get("EVENHAND_DEBUG"))
+
+
+def _show_traceback(error: BaseException) -> None:
+    if _debugging():
+        traceback.print_exception(error)
+
+
+def _exits(command: Callable[..., int]) -> Callable[..., None]:
+    """The command with its exit code told to Typer."""
+
+    @wraps(command)
+    def run(*args: object, **options: object) -> None:
+        raise typer.Exit(command(*args, **options))
+
+    return run
+
+
+def _add_commands() -> None:
+    for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
+        module = import_module(f"{__name__}.{path.stem}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=path.stem)
+        else:
+            app.command(path.stem)(_exits(getattr(module, path.stem)))
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"evenhand {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+_add_commands()

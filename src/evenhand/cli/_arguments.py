@@ -1,0 +1,31 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataName = Annotated[
+    str,
+    typer.Argument(metavar="DATA", help="A data set's name, or a TOML file that describes your own table."),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="EVENHAND_DATA",
+        help="The folder that holds every data set under its official folder name.",
+    ),
+]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Where run folders are kept; finished runs there are reused.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Also write the result to FILE for machines.")
+]
+Epochs = Annotated[int | None, typer.Option(metavar="N", help="Passes over the training data.")]
+Seeds = Annotated[int, typer.Option(metavar="N", help="Train with the seeds 0 to N-1.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Worker processes, one thread each; default one for each core."),
+]

@@ -1,0 +1,80 @@
+"""`--set key=value`: which of it are options of a method, and which training settings."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from evenhand.errors import BadInput, unknown
+from evenhand.options import pairs
+from evenhand.settings import Settings
+
+SETTINGS = tuple(field.name for field in fields(Settings))
+
+
+def for_one(texts: list[str], method: str, epochs: int | None, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of the method and the training settings, of `--set`, `--epochs` and `--seed` together.
+
+    Raises:
+        BadInput: a key that neither has (the nearest of both is suggested), or that another flag sets too.
+    """
+    given = {key.removeprefix(f"{method}."): value for key, value in pairs(texts).items()}
+    known = option_names(method)
+    for key in given:
+        if key not in known and key not in SETTINGS:
+            raise unknown(f"option of method {method} or of training", key, [*known, *SETTINGS])
+    options = {key: value for key, value in given.items() if key in known}
+    settings = {key: value for key, value in given.items() if key not in known}
+    return options, training(settings, epochs) | {"seed": seed}
+
+
+def for_several(
+    texts: list[str], methods: list[str], epochs: int | None
+) -> tuple[dict[str, dict[str, str]], dict[str, Any]]:
+    """The options of each method (`method.key=value`) and the training settings of all (`key=value`).
+
+    Raises:
+        BadInput: a method that is not compared, a key that training does not have, or that another flag sets too.
+    """
+    options: dict[str, dict[str, str]] = {method: {} for method in methods}
+    settings: dict[str, str] = {}
+    for key, value in pairs(texts).items():
+        method, dot, option = key.partition(".")
+        if not dot:
+            _check_setting(key, methods)
+            settings[key] = value
+        elif method not in options:
+            raise unknown(f"method in --set {key}={value}, it is not compared:", method, methods)
+        else:
+            options[method][option] = value
+    return options, training(settings, epochs)
+
+
+def training(settings: dict[str, Any], epochs: int | None) -> dict[str, Any]:
+    """The settings with those that have a flag of their own."""
+    if "seed" in settings:
+        raise BadInput("the seed is not a --set key: use --seed, or --seeds where several are trained")
+    if epochs is None:
+        return settings
+    if "epochs" in settings:
+        raise BadInput("epochs are given twice, by --epochs and by --set")
+    return settings | {"epochs": epochs}
+
+
+def option_names(method: str) -> list[str]:
+    """The options that a method has."""
+    from evenhand.methods import find
+
+    return [field.name for field in fields(find(method)) if field.init]
+
+
+def _check_setting(key: str, methods: list[str]) -> None:
+    if key in SETTINGS:
+        return
+    owners = [method for method in methods if key in option_names(method)]
+    if owners:
+        raise BadInput(
+            f"{key} is an option of a method, not of training: write --set {owners[0]}.{key}=…"
+            + (f" (also of {', '.join(owners[1:])})" if owners[1:] else "")
+        )
+    raise unknown("option of training", key, SETTINGS)

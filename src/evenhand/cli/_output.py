@@ -1,0 +1,66 @@
+"""What goes to the screen and to JSON files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand.errors import BadInput
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPED_WIDTH = 1000  # nothing is wrapped or cut where a program reads
+WIDEST = 100
+
+
+def console() -> Console:
+    """Standard output as it is now: colours and the terminal's width, or neither where it is piped."""
+    from rich.console import Console
+
+    piped = not sys.stdout.isatty()
+    width = PIPED_WIDTH if piped else min(WIDEST, shutil.get_terminal_size().columns)
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def say(text: str, style: str = "") -> None:
+    """A line or paragraph on standard output."""
+    console().print(text, style=style or None)
+
+
+def paragraph(text: str) -> None:
+    """An error or a warning on standard error: one paragraph, wrapped for a reader and in one line for a program."""
+    text = f"evenhand: {text}"
+    if sys.stderr.isatty():
+        width = min(WIDEST, shutil.get_terminal_size().columns)
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+    print(text, file=sys.stderr)
+
+
+def check_writable(path: Path | None) -> None:
+    """Raise BadInput now if the result could not be written to this file in the end."""
+    if path is None:
+        return
+    folder = path.parent
+    if not folder.is_dir():
+        raise BadInput(f"cannot write {path}: there is no folder {folder}")
+    if path.is_dir():
+        raise BadInput(f"cannot write {path}: it is a folder")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise BadInput(f"cannot write {path}: permission denied")
+
+
+def write_result(path: Path | None, value: Any) -> None:
+    """The result as JSON, if a file is wanted; whole or not at all, except into a device such as /dev/stdout."""
+    if path is None:
+        return
+    from evenhand.files import json_text, write_json
+
+    if path.exists() and not path.is_file():
+        path.write_text(json_text(value))
+    else:
+        write_json(path, value)

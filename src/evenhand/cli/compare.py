@@ -1,0 +1,66 @@
+"""`evenhand compare`: several methods over several seeds on the same data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evenhand.cli._arguments import DataName, Epochs, Json, Out, Root, Seeds, Workers
+from evenhand.cli._output import check_writable, paragraph, say, write_result
+
+if TYPE_CHECKING:
+    from evenhand.study import Comparison
+
+
+def compare(
+    data: DataName,
+    *,
+    methods: Annotated[str, typer.Option(metavar="A,B,C", help="Methods, separated by commas.")],
+    out: Out,
+    root: Root = None,
+    seeds: Seeds = 3,
+    workers: Workers = None,
+    epochs: Epochs = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A training setting of all (lr=0.01) or an option of one method (groupdro.step_size=0.1). Repeatable.",
+        ),
+    ] = None,
+    json: Json = None,
+) -> int:
+    """Train several methods over several seeds and say what differs by more than the noise.
+
+    Runs already in --out are reused; interrupted or killed, the same command continues. A run that fails does not stop
+    the others: it is named at the end, and the exit code is 1.
+
+    Example: evenhand compare adult --methods erm,subg,groupdro,ncdebias --seeds 3 --root data --out runs/adult
+    """
+    from evenhand import study
+    from evenhand.cli import _choices, _progress, _tables
+    from evenhand.study.tables import tables
+
+    check_writable(json)
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    study.check([study.Contender(name) for name in names], seeds, workers)
+    options, settings = _choices.for_several(set_ or [], names, epochs)
+    with _progress.runs() as on_progress:
+        comparison = study.compare(
+            data, [study.Contender(name, options[name]) for name in names], out=out, seeds=seeds, root=root,
+            settings=settings, n_workers=workers, on_progress=on_progress,
+        )  # fmt: skip
+    _tables.show(tables(comparison))
+    files = study.save(comparison, out)
+    say(f"Written to {files[1]} and {files[0].name}.")
+    write_result(json, comparison.as_dict())
+    return report_failures(comparison)
+
+
+def report_failures(comparison: Comparison) -> int:
+    """Name the runs that failed on standard error; the exit code."""
+    for failure in comparison.failures:
+        paragraph(f"{failure.label} with seed {failure.seed} failed: {failure.reason}")
+    return 1 if comparison.failures else 0

@@ -1,0 +1,110 @@
+"""`evenhand train`: one method, one seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evenhand.cli._arguments import DataName, Epochs, Json, Out, Root
+from evenhand.cli._output import check_writable, say, write_result
+
+if TYPE_CHECKING:
+    from evenhand.runs import Run
+
+
+def train(
+    data: DataName,
+    *,
+    method: Annotated[str, typer.Option(metavar="NAME", help="See `evenhand methods`.")],
+    out: Out,
+    root: Root = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of initialisation, order and every other draw.")] = 0,
+    epochs: Epochs = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="An option of the method or a training setting, such as lr. Repeatable."
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How often the state is stored, from which a killed run continues.")
+    ] = 30.0,
+    json: Json = None,
+) -> int:
+    """Train one model, choose its epoch on validation, and show how each group fares on test.
+
+    A finished run in --out is shown, not trained again; a killed one continues.
+
+    Example: evenhand train adult --method groupdro --set step_size=0.05 --root data --out runs/adult
+    """
+    from evenhand import data as data_sets
+    from evenhand import methods, runs
+    from evenhand.cli import _choices, _progress, _tables
+    from evenhand.errors import BadInput, unknown
+
+    check_writable(json)
+    if checkpoint_every < 0:
+        raise BadInput(f"--checkpoint-every must not be negative, got {checkpoint_every}")
+    if method not in methods.names():
+        raise unknown("method", method, methods.names())
+    options, settings = _choices.for_one(set_ or [], method, epochs, seed)
+    chosen = data_sets.load(data, root)
+    from evenhand.plan import Plan, resolve
+
+    plan = Plan(method, options, settings)
+    trained_by, resolved, config = resolve(plan, chosen)
+    runs.claim(out, config["data"])
+    run = runs.find(out, config)
+    was_there = run is not None
+    if run is None:
+        from evenhand.execute import execute
+
+        total = sum(stage.epochs or resolved.epochs for stage in trained_by.stages())
+        with _progress.epochs(f"{method}, seed {seed}", total) as on_epoch:
+            run = execute(chosen, plan, out, checkpoint_every=checkpoint_every, on_epoch=on_epoch)
+    _summarise(run, was_there)
+    _tables.show([groups_table(run)])
+    write_result(json, {"run": str(run.folder), "config": run.config, **run.metrics})
+    return 0
+
+
+def _summarise(run: Run, was_there: bool) -> None:
+    """Where the run is, which epoch was chosen and the main figures."""
+    from evenhand.study.tables import percent
+
+    chosen, test, worst = run.metrics["selection"], run.metrics["test"], run.metrics["worst_group"]
+    rule = chosen["rule"].replace("_", "-")
+    say(f"{run.folder}{' (found there, nothing was trained)' if was_there else ''}", style="bold")
+    say(
+        f"Epoch {chosen['epoch'] + 1} of {run.config['settings']['epochs']}, chosen by {rule} accuracy on validation "
+        f"({percent(chosen['score'])} %)."
+    )
+    say(
+        f"Test: accuracy {percent(number(test['accuracy']))} %, worst group {percent(number(worst['value']))} % with "
+        f"95 % interval [{percent(worst['low'])}, {percent(worst['high'])}], which accounts for choosing the minimum."
+    )
+    say("")
+
+
+def groups_table(run: Run) -> Any:
+    """Accuracy, interval and sizes of each group, worst first."""
+    from evenhand.study.tables import Table, percent
+
+    groups = sorted(run.metrics["groups"], key=lambda g: (g["accuracy"] is None, g["accuracy"] or 0))
+    rows = [
+        (
+            group["group"],
+            percent(number(group["accuracy"])),
+            f"[{percent(group['low'])}, {percent(group['high'])}]",
+            *(str(group[part]) for part in ("test", "val", "train")),
+        )
+        for group in groups
+    ]
+    columns = ("group", "accuracy", "95 % interval", "test rows", "val", "train")
+    return Table("Accuracy of each group on test, %", columns, tuple(rows))
+
+
+def number(value: float | None) -> float:
+    """NaN for a figure that is not there."""
+    return float("nan") if value is None else value
