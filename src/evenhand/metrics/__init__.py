@@ -15,6 +15,7 @@ from .detectable import detectable_gap, rows_needed, size_warning
 from .family import METRICS, Metric, OddsReduction, equalized_odds_difference, evaluate
 from .intervals import Interval, IntervalMethod, clopper_pearson, wilson, worst_group
 from .paired import Difference, IntervalFamily, holm, mean_sd, paired_differences, winners
+from .ranking import auc, auc_per_group, average_precision, average_precision_per_group, one_vs_rest
 from .table import GroupRow, group_table
 
 __all__ = [
@@ -27,6 +28,10 @@ __all__ = [
     "IntervalMethod",
     "Metric",
     "OddsReduction",
+    "auc",
+    "auc_per_group",
+    "average_precision",
+    "average_precision_per_group",
     "clopper_pearson",
     "count",
     "detectable_gap",
@@ -35,6 +40,7 @@ __all__ = [
     "group_table",
     "holm",
     "mean_sd",
+    "one_vs_rest",
     "paired_differences",
     "rows_needed",
     "size_warning",
