@@ -75,16 +75,10 @@ class HSIC(Method):
         if self.weight == 0:
             return loss
         with torch.autocast(loss.device.type, enabled=False):  # differences of nearly equal numbers
-            kernel_BB = self._kernel(at_least_single(features_BD), at_least_single(logits_BC))
+            values_BD = at_least_single(features_BD) if self.on == "feature" else said(at_least_single(logits_BC))
+            bandwidth = self.bandwidth or (median_distance(values_BD) if self.on == "feature" else 1.0)
+            kernel_BB = (-squared_distances(values_BD) / bandwidth).exp()
             return loss + self.weight * dependence(kernel_BB, attribute_B, state.kernel_AA)
-
-    def _kernel(self, features_BD: Tensor, logits_BC: Tensor) -> Tensor:
-        if self.on == "feature":
-            distance_BB = squared_distances(features_BD)
-            return torch.exp(distance_BB / -(self.bandwidth or median_off_diagonal(distance_BB)))
-        prob_BC = logits_BC.softmax(1)
-        distance_BB = squared_distances(prob_BC if prob_BC.shape[1] > 2 else prob_BC[:, 1:])
-        return torch.exp(distance_BB / -(self.bandwidth or 1.0))
 
 
 def dependence(kernel_BB: Tensor, value_B: Tensor, kernel_AA: Tensor) -> Tensor:
@@ -94,23 +88,28 @@ def dependence(kernel_BB: Tensor, value_B: Tensor, kernel_AA: Tensor) -> Tensor:
     """
     one_hot_BA = F.one_hot(value_B, len(kernel_AA)).to(kernel_AA.dtype)
     centred_BA = one_hot_BA - one_hot_BA.mean(0)
-    trace = torch.dot((kernel_BB @ centred_BA).flatten(), (centred_BA @ kernel_AA).flatten())
-    return trace / max(len(kernel_BB) - 1, 1) ** 2
+    return (kernel_BB * (centred_BA @ kernel_AA @ centred_BA.T)).sum() / max(len(kernel_BB) - 1, 1) ** 2
+
+
+def said(logits_BC: Tensor) -> Tensor:
+    """(B, 1) probability of class 1, or (B, C) softmax of more than two classes."""
+    prob_BC = logits_BC.softmax(1)
+    return prob_BC if prob_BC.shape[1] > 2 else prob_BC[:, 1:]
 
 
 def squared_distances(values_BD: Tensor) -> Tensor:
     """(B, B) squared Euclidean distance of every two rows, to rounding (it may be a little below 0)."""
+    if values_BD.shape[1] == 1:
+        return (values_BD - values_BD.T).square()
     values_BD = values_BD - values_BD.mean(0).detach()  # shorter vectors lose fewer digits below
-    norm_B1 = values_BD.square().sum(1, keepdim=True)
-    one_B1 = torch.ones_like(norm_B1)
-    # One product instead of three passes over (B, B): |u|^2 + |v|^2 - 2 u v.
-    return torch.cat([-2 * values_BD, norm_B1, one_B1], 1) @ torch.cat([values_BD, one_B1, norm_B1], 1).T
+    norm_B = values_BD.square().sum(1)
+    return norm_B[:, None] + norm_B - 2 * values_BD @ values_BD.T
 
 
-def median_off_diagonal(distance_BB: Tensor) -> Tensor:
-    """Scalar (lower) median distance of two different rows, without gradient; 1 where that is 0."""
-    n_rows = len(distance_BB)
-    # The diagonal's zeros are the smallest B of all values.
-    middle = n_rows + (n_rows * (n_rows - 1) + 1) // 2
-    median = distance_BB.detach().fill_diagonal_(0).flatten().kthvalue(middle).values
+def median_distance(values_BD: Tensor) -> Tensor:
+    """Scalar (lower) median of the squared distances of two different rows, without gradient; 1 where that is 0."""
+    n_rows = len(values_BD)
+    middle = n_rows + (n_rows * (n_rows - 1) + 1) // 2  # the diagonal's zeros are the smallest B of all values
+    distance_BB = squared_distances(values_BD.detach()).clamp(min=0).fill_diagonal_(0)
+    median = distance_BB.flatten().kthvalue(middle).values
     return torch.where(median > 0, median, 1)
