@@ -9,6 +9,15 @@ A metric is a base rate per cell, reduced over the cells (`METRICS` is the table
 by the exact interval and by the comparison of methods when they are called.
 """
 
+from .calibration import (
+    Reliability,
+    brier,
+    brier_per_group,
+    calibration_error_per_group,
+    log_loss,
+    log_loss_per_group,
+    reliability_per_group,
+)
 from .class_thirds import third_accuracy, thirds
 from .counts import Counts, count
 from .detectable import detectable_gap, rows_needed, size_warning
@@ -28,10 +37,14 @@ __all__ = [
     "IntervalMethod",
     "Metric",
     "OddsReduction",
+    "Reliability",
     "auc",
     "auc_per_group",
     "average_precision",
     "average_precision_per_group",
+    "brier",
+    "brier_per_group",
+    "calibration_error_per_group",
     "clopper_pearson",
     "count",
     "detectable_gap",
@@ -39,9 +52,12 @@ __all__ = [
     "evaluate",
     "group_table",
     "holm",
+    "log_loss",
+    "log_loss_per_group",
     "mean_sd",
     "one_vs_rest",
     "paired_differences",
+    "reliability_per_group",
     "rows_needed",
     "size_warning",
     "third_accuracy",
