@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -145,6 +145,9 @@ def partial(out: Path, config: Config, *, wait: bool = True) -> Iterator[Path | 
         write_json(folder / "config.json", config)
         yield folder
         folder.replace(final)
+        with suppress(OSError):
+            # Whoever waits for the lock, on this file or on a new one of its name, finds the run finished.
+            Path(lock.lock_file).unlink()
     finally:
         lock.release()
 

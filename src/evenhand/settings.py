@@ -23,6 +23,8 @@ class Settings:
         weight_decay: in the optimizer's own sense (decoupled for `adamw`).
         momentum: of `sgd`, in [0, 1).
         schedule: `constant`; `cosine` to 0 over the epochs; `step`: times `step_factor` every `step_epochs` epochs.
+        step_epochs: epochs between two changes of the `step` schedule, at least 1.
+        step_factor: by which the `step` schedule multiplies the learning rate, in (0, 1].
         clip: largest L2 norm of the gradient; None does not clip.
         patience: stop after so many epochs without a better selection score; None trains all epochs.
         select: what validation accuracy chooses the epoch: of the worst group, of the worst class, over all rows,
