@@ -58,6 +58,7 @@ def test_values_stay_what_they_are() -> None:
         ({"rate": "none"}, "option rate of it takes a finite number, got 'none'"),
         ({"mixed": "none"}, "option mixed of it cannot be none"),
         ({"limit": "x"}, "takes a finite number, got 'x'"),
+        ({"widths": 3}, "takes values separated by commas, got 3"),
         ({"widths": "3,x"}, "takes a whole number, got 'x'"),
     ],
 )

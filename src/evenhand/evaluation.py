@@ -81,7 +81,7 @@ def check_selectable(val: Split, rule: Selection) -> None:
                 f"select={rule} needs rows of every group in validation; there are none of {'; '.join(empty)}. "
                 "Choose select=worst_class or select=average, or another split"
             )
-    if rule == "worst_class" and int(val.count_C.min()) == 0:
-        raise BadInput(
-            f"select=worst_class needs rows of every class in validation; class {int(val.count_C.argmin())} has none"
-        )
+    empty = torch.nonzero(val.count_C == 0).flatten().tolist()
+    if rule == "worst_class" and empty:
+        names = "; ".join(val.class_names[c] if val.class_names else str(c) for c in empty)
+        raise BadInput(f"select=worst_class needs rows of every class in validation; there are none of {names}")

@@ -62,7 +62,9 @@ def _convert(value: Any, wanted: Any, what: str) -> Any:
                 return choice
         raise unknown(what, str(value), [str(choice) for choice in get_args(wanted)])
     if origin is tuple:
-        items = value.split(",") if isinstance(value, str) else list(value)
+        if not isinstance(value, str | list | tuple):
+            raise BadInput(f"{what} takes values separated by commas, got {value!r}")
+        items = value.split(",") if isinstance(value, str) else value
         return tuple(_convert(item, get_args(wanted)[0], what) for item in items)
     return _convert_plain(value, wanted, what)
 

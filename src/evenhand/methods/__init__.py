@@ -37,7 +37,7 @@ def find(name: str) -> type[Method]:
     return found
 
 
-def make(name: str, **options: Any) -> Method:
+def make(name: str, /, **options: Any) -> Method:
     """The method `name` with these hyper-parameters.
 
     Raises:
