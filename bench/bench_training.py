@@ -112,9 +112,7 @@ def main() -> None:
         print(f"  {training.__name__:9s} {statistics.median(column):.4f} s an epoch ({spread})")
     print(f"  loader / evenhand  {statistics.median(row[1] / row[3] for row in times):.2f}  (to reach: ≥ 3)")
     print(f"  evenhand / bare    {statistics.median(row[3] / row[0] for row in times):.2f}  (to reach: ≤ 1.3)")
-    print(
-        f"  evenhand / quiet   {statistics.median(row[3] / row[2] for row in times):.2f}  (the bare loop without look-ups)"
-    )
+    print(f"  evenhand / quiet   {statistics.median(row[3] / row[2] for row in times):.2f}  (no look-ups)")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")))
 
 
-def build(name: str, shape: tuple[int, ...], n_classes: int, /, **options: Any) -> Model:
+def build(name: str, shape: tuple[int, ...], n_classes: int, **options: Any) -> Model:
     """The encoder `name` for rows of this shape, with a linear classifier to `n_classes` on top.
 
     Raises:
