@@ -23,6 +23,7 @@ from .counts import Counts, count
 from .detectable import detectable_gap, rows_needed, size_warning
 from .family import METRICS, Metric, OddsReduction, equalized_odds_difference, evaluate
 from .intervals import Interval, IntervalMethod, clopper_pearson, wilson, worst_group
+from .mcnemar import PairedGroup, mcnemar, newcombe, paired_groups
 from .paired import Difference, IntervalFamily, holm, mean_sd, paired_differences, winners
 from .ranking import auc, auc_per_group, average_precision, average_precision_per_group, one_vs_rest
 from .table import GroupRow, group_table
@@ -37,6 +38,7 @@ __all__ = [
     "IntervalMethod",
     "Metric",
     "OddsReduction",
+    "PairedGroup",
     "Reliability",
     "auc",
     "auc_per_group",
@@ -54,9 +56,12 @@ __all__ = [
     "holm",
     "log_loss",
     "log_loss_per_group",
+    "mcnemar",
     "mean_sd",
+    "newcombe",
     "one_vs_rest",
     "paired_differences",
+    "paired_groups",
     "reliability_per_group",
     "rows_needed",
     "size_warning",

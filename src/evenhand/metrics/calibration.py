@@ -1,7 +1,7 @@
 """Whether probabilities mean what they say: calibration error, Brier score and log-loss per group.
 
 The three are for binary probabilities of the positive class. With more classes Brier score and log-loss take [N, C]
-probabilities, and calibration looks at the top label: probability `p_NC.max(axis=1)`, outcome `p_NC.argmax(axis=1) == y_N`.
+probabilities, and calibration looks at the top label: `p_NC.max(axis=1)` with outcome `p_NC.argmax(axis=1) == y_N`.
 """
 
 from typing import NamedTuple
