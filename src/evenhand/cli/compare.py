@@ -32,12 +32,14 @@ def compare(
     ] = None,
     json: Json = None,
 ) -> int:
-    """Train several methods over several seeds and say what differs by more than the noise.
+    """Train several methods over seeds and compare them.
 
-    Runs already in --out are reused; interrupted or killed, the same command continues. A run that fails does not stop
-    the others: it is named at the end, and the exit code is 1.
+    Says what differs by more than the noise of the seeds. Runs already in --out are reused; interrupted or killed, the
+    same command continues. A run that fails does not stop the others: it is named at the end, and the exit code is 1.
 
-    Example: evenhand compare adult --methods erm,subg,groupdro,ncdebias --seeds 3 --root data --out runs/adult
+    \b
+    Example:
+      evenhand compare adult --methods erm,subg,groupdro --root data --out runs/adult
     """
     from evenhand import study
     from evenhand.cli import _choices, _progress, _tables

@@ -32,11 +32,14 @@ def train(
     ] = 30.0,
     json: Json = None,
 ) -> int:
-    """Train one model, choose its epoch on validation, and show how each group fares on test.
+    """Train one model and show how each group fares.
 
-    A finished run in --out is shown, not trained again; a killed one continues.
+    The epoch is chosen on validation, the figures are on test. A finished run in --out is shown, not trained again; a
+    killed one continues.
 
-    Example: evenhand train adult --method groupdro --set step_size=0.05 --root data --out runs/adult
+    \b
+    Example:
+      evenhand train adult --method groupdro --root data --out runs/adult
     """
     from evenhand import data as data_sets
     from evenhand import methods, runs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -68,6 +68,7 @@ def compare(
     root: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     oracle: bool = False,
+    reference: str = "",
     n_workers: int | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Comparison:
@@ -81,6 +82,7 @@ def compare(
         data: name of a data set, or the path of a TOML file.
         settings: training settings of all runs, above what the data set recommends.
         oracle: also say what selecting on the test split would have given.
+        reference: label of the contender that the others are compared with; default erm, else the first.
         n_workers: processes at a time; default as many as there are cores, each with one thread.
 
     Raises:
@@ -94,7 +96,7 @@ def compare(
         processes.warm_up()  # while this process reads the data
     planned = _resolved(data, entrants, seeds=seeds, root=root, out=out, settings=settings or {}, oracle=oracle)
     failures = _execute(partial(data_sets.load, data, root), out, planned, n_workers, on_progress)
-    return _collected(planned, out, failures)
+    return replace(_collected(planned, out, failures), reference_label=reference)
 
 
 def load(out: str | Path) -> Comparison:

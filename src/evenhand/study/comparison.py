@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,6 +18,20 @@ MAIN = "worst_group_accuracy"
 CONFIDENCE = 0.95
 
 Source = Literal["test", "val", "oracle"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A share in [0, 1] with its standard deviation over seeds; None where there is none."""
+
+    mean: float
+    sd: float | None
+
+    @classmethod
+    def over(cls, values: Sequence[float]) -> Figure:
+        """Mean and sd (n − 1) of the defined values."""
+        mean, sd = metrics.mean_sd(values)
+        return cls(mean, None if math.isnan(sd) else sd)
 
 
 @dataclass(frozen=True)
@@ -71,7 +85,7 @@ class Comparison:
     seeds: tuple[int, ...]
     entries: tuple[Entry, ...]
     failures: tuple[Failure, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    reference_label: str = ""
 
     @cached_property
     def shown(self) -> list[Entry]:
@@ -86,8 +100,10 @@ class Comparison:
 
     @property
     def reference(self) -> str:
-        """What the others are compared with: erm, or the first entry."""
-        return next((entry.label for entry in self.shown if entry.method == "erm"), self.shown[0].label)
+        """What the others are compared with: what was asked for, else erm, else the first entry."""
+        wanted = [entry.label for entry in self.shown if entry.label == self.reference_label]
+        erm = [entry.label for entry in self.shown if entry.method == "erm"]
+        return [*wanted, *erm, self.shown[0].label][0]
 
     @property
     def can_infer(self) -> bool:
@@ -126,12 +142,12 @@ class Comparison:
             "differences": [d._asdict() for d in self.differences()],
             "best": {name: sorted(self.best(name)) for name in self.metric_names},
             "failures": [asdict(failure) for failure in self.failures],
-            "warnings": list(self.warnings),
         }
 
     def _row(self, entry: Entry) -> dict[str, Any]:
         return {
-            "method": entry.label,
+            "method": entry.method,
+            "label": entry.label,
             "options": entry.options,
             "metrics": summary(entry, self.metric_names),
             "worst_group": asdict(worst_group(entry)),

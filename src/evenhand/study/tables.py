@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from evenhand import metrics
-from evenhand.study.comparison import MAIN, Comparison, worst_group
+from evenhand.study.comparison import MAIN, Comparison, Figure, worst_group
 
 SHORT = {
     "worst_group_accuracy": "WGA",
@@ -68,9 +68,9 @@ def heading(comparison: Comparison) -> str:
 def figures(comparison: Comparison, names: Sequence[str], title: str, notes: tuple[str, ...] = ()) -> Table:
     """Mean ± sd over seeds of some metrics, in percent, with the best marked."""
     names = [name for name in names if name in comparison.metric_names]
-    marks = {name: _marks(comparison.best(name)) for name in names}
+    signs = {name: marks(comparison, name) for name in names}
     rows = [
-        (entry.label, *(mean_sd(entry.values(name)) + marks[name].get(entry.label, " ") for name in names))
+        (entry.label, *(mean_sd(entry.values(name)) + signs[name].get(entry.label, " ") for name in names))
         for entry in comparison.shown
     ]
     return Table(f"{title}, %", ("method", *map(header, names)), tuple(rows), notes)
@@ -89,8 +89,8 @@ def marks_explained(comparison: Comparison) -> str:
     if len(comparison.shown) < 2:
         return f"Mean ± sd over {n} seeds."
     return (
-        f"Mean ± sd over {n} seeds. {BEST} best beyond the noise; {TIED} cannot be told from the best "
-        "(paired t tests over seeds, Holm-corrected, 95 %)."
+        f"Mean ± sd over {n} seeds. {BEST} best beyond the noise; {TIED} cannot be told from the best; no mark in a "
+        "column: no two can (paired t tests over seeds, Holm-corrected, 95 %)."
     )
 
 
@@ -113,7 +113,7 @@ def differences(comparison: Comparison, metric: str = MAIN) -> Table:
     for d in comparison.differences(metric):
         better = (d.mean > 0) == higher
         verdict = ("better" if better else "worse") if d.p_adjusted <= 0.05 else "not told apart"
-        interval = f"[{signed(d.low)}, {signed(d.high)}]"
+        interval = f"[{signed(max(d.low, -1.0))}, {signed(min(d.high, 1.0))}]"
         rows.append((d.method, signed(d.mean), interval, p_value(d.p_adjusted), verdict))
     title = f"{SHORT[metric]} minus that of {comparison.reference}, percentage points"
     note = (
@@ -153,14 +153,22 @@ def _escaped(text: str) -> str:
     return text
 
 
-def _marks(best: set[str]) -> dict[str, str]:
-    return dict.fromkeys(best, BEST if len(best) == 1 else TIED)
+def marks(comparison: Comparison, metric: str) -> dict[str, str]:
+    """The sign of each entry that has one; none where all would have the same."""
+    best = comparison.best(metric)
+    return {} if len(best) == len(comparison.shown) else dict.fromkeys(best, BEST if len(best) == 1 else TIED)
 
 
 def mean_sd(values: Sequence[float]) -> str:
     """`57.93±1.18`, `57.93` for one seed, `–` for none."""
-    mean, sd = metrics.mean_sd(values)
-    return percent(mean) if math.isnan(sd) else f"{percent(mean)}±{percent(sd)}"
+    return figure_text(Figure.over(values))
+
+
+def figure_text(figure: Figure | None) -> str:
+    """`57.93±1.18`, `57.93` without an sd, `–` for none."""
+    if figure is None:
+        return "–"
+    return percent(figure.mean) + ("" if figure.sd is None else f"±{percent(figure.sd)}")
 
 
 def percent(value: float) -> str:

@@ -1,0 +1,117 @@
+"""A reproduction as tables, JSON and Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evenhand import metrics
+from evenhand.files import write_atomically, write_json
+from evenhand.study.comparison import MAIN, Entry, summary
+from evenhand.study.findings import findings
+from evenhand.study.papers import Row
+from evenhand.study.reproduction import Reproduction
+from evenhand.study.tables import (
+    Table,
+    differences,
+    figure_text,
+    header,
+    markdown,
+    marks,
+    marks_explained,
+    signed,
+    worst_groups,
+)
+
+
+def tables(found: Reproduction) -> list[Table]:
+    """A table for each metric of the paper's table, then the worst groups and the differences."""
+    shown = [figures(found, metric) for metric in found.table.metrics]
+    if MAIN in found.table.metrics:
+        shown.append(worst_groups(found.comparison))
+        if found.comparison.can_infer:
+            shown.append(differences(found.comparison))
+    return shown
+
+
+def figures(found: Reproduction, metric: str) -> Table:
+    """Paper, ours, difference, and the test-selected figure, for each row."""
+    signs = marks(found.comparison, metric)
+    rows = []
+    for row, entry in found.rows:
+        ours, paper = found.figure(entry, metric), row.paper.get(metric)
+        difference = signed(ours.mean - paper.mean) if paper and found.comparable else "–"
+        rows.append((
+            row.label, figure_text(paper), figure_text(ours) + signs.get(row.label, " "), difference,
+            figure_text(found.figure(entry, metric, "oracle")), signed(found.oracle_gap(entry, metric)),
+        ))  # fmt: skip
+    columns = ("method", "paper", "ours", "ours − paper", "test-selected", "gap")
+    return Table(f"{header(metric)}  {metrics.METRICS[metric].description}, %", columns, tuple(rows))
+
+
+def explanations(found: Reproduction) -> list[str]:
+    """How to read the tables."""
+    n = len(found.comparison.seeds)
+    lines = [
+        f"ours: {n} seed{'s' * (n > 1)}, epoch chosen on validation. test-selected: the same runs, epoch chosen on the "
+        "test split, as the published code does; gap: what that adds, which no user of the model would see.",
+        marks_explained(found.comparison),
+    ]
+    if not found.comparable:
+        lines.append(
+            f"The paper's figures are on {found.table.paper_data}, ours on {found.comparison.data}: levels cannot be "
+            "compared, only the order of the methods."
+        )
+    if found.scale != "full":
+        small = ", ".join(f"{key} {value}" for key, value in found.table.small.items())
+        lines.append(f"Small scale ({small}): a quick look, not the paper's settings.")
+    return lines
+
+
+def as_dict(found: Reproduction) -> dict[str, Any]:
+    """Everything as plain values, for JSON."""
+    table, compared = found.table, found.comparison.as_dict()
+    return {
+        "table": table.name,
+        "title": table.title,
+        "source": table.source,
+        "data": found.comparison.data,
+        "paper_data": table.paper_data,
+        "comparable": found.comparable,
+        "scale": found.scale,
+        "settings": dict(found.settings),
+        "rows": [_row(found, row, entry) for row, entry in found.rows],
+        "findings": findings(found),
+        **{key: compared[key] for key in ("seeds", "groups", "reference", "differences", "best", "failures")},
+    }
+
+
+def _row(found: Reproduction, row: Row, entry: Entry) -> dict[str, Any]:
+    names = found.comparison.metric_names
+    ours = summary(entry, names)
+    return {
+        "method": row.method,
+        "label": row.label,
+        "options": dict(row.options),
+        "paper": {name: {"mean": figure.mean, "sd": figure.sd} for name, figure in row.paper.items()},
+        "ours": ours,
+        "difference": {
+            name: ours[name]["mean"] - figure.mean for name, figure in row.paper.items() if found.comparable
+        },
+        "oracle": summary(entry, names, "oracle"),
+    }
+
+
+def save(found: Reproduction, out: str | Path) -> tuple[Path, Path]:
+    """Write `TABLE.json` and `TABLE.md` in `out`; return their paths.
+
+    Raises:
+        RunFailed: they cannot be written.
+    """
+    paths = Path(out) / f"{found.table.name}.json", Path(out) / f"{found.table.name}.md"
+    write_json(paths[0], as_dict(found))
+    lists = "".join(
+        "\n".join(["", *(f"- {line}" for line in lines), ""]) for lines in (explanations(found), findings(found))
+    )
+    write_atomically(paths[1], f"{markdown(tables(found))}{lists}".encode())
+    return paths

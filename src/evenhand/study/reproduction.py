@@ -1,0 +1,90 @@
+"""A paper's table beside our own runs: the printed figures, ours, and what choosing the epoch on test would give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evenhand.errors import unknown
+from evenhand.study import Progress, compare
+from evenhand.study.comparison import MAIN, Comparison, Entry, Figure, Source
+from evenhand.study.papers import PaperTable, Row, read
+
+SCALES = ("full", "small")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A paper's table and the comparison that repeats it.
+
+    Attributes:
+        settings: those that were asked for; what they leave open is as the data set recommends.
+    """
+
+    table: PaperTable
+    comparison: Comparison
+    scale: str
+    settings: Mapping[str, Any]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether levels can be compared: the paper's figures are on the same data."""
+        return self.comparison.data == self.table.paper_data
+
+    @property
+    def rows(self) -> list[tuple[Row, Entry]]:
+        """The rows with at least one finished run."""
+        entries = {entry.label: entry for entry in self.comparison.shown}
+        return [(row, entries[row.label]) for row in self.table.rows if row.label in entries]
+
+    def figure(self, entry: Entry, metric: str, source: Source = "test") -> Figure:
+        """Our mean and sd over seeds; the sd of one seed is None."""
+        return Figure.over(entry.values(metric, source))
+
+    def oracle_gap(self, entry: Entry, metric: str = MAIN) -> float:
+        """How much choosing the epoch on test adds to our mean."""
+        return self.figure(entry, metric, "oracle").mean - self.figure(entry, metric).mean
+
+
+def reproduce(
+    name: str,
+    *,
+    out: str | Path | None = None,
+    root: str | Path | None = None,
+    data: str | None = None,
+    scale: str = "full",
+    seeds: int | None = None,
+    n_workers: int | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Reproduction:
+    """Repeat a table of a paper: train what is missing, put the paper's figures beside ours.
+
+    Args:
+        out: where runs are kept; see `default_out`. Tables on the same data share their runs.
+        data: another data set or TOML file to repeat the study on, with the settings that it recommends.
+        scale: `full` as in the paper, or `small` for a quick look.
+
+    Raises:
+        BadInput, RunFailed: as `study.compare`; also for an unknown table or scale.
+    """
+    if scale not in SCALES:
+        raise unknown("scale", scale, SCALES)
+    table = read(name)
+    settings = dict(table.settings) if data in (None, table.data) else {}
+    n_seeds = table.seeds
+    if scale == "small":
+        settings |= {key: value for key, value in table.small.items() if key != "seeds"}
+        n_seeds = table.small["seeds"]
+    comparison = compare(
+        data or table.data, [row.contender for row in table.rows], out=out or default_out(table, data),
+        seeds=n_seeds if seeds is None else seeds, root=root, settings=settings, oracle=True,
+        reference=table.reference, n_workers=n_workers, on_progress=on_progress,
+    )  # fmt: skip
+    return Reproduction(table, comparison, scale, settings)
+
+
+def default_out(table: PaperTable, data: str | None = None) -> Path:
+    """`runs/DATA`, so that tables on the same data use the same runs."""
+    return Path("runs") / Path(data or table.data).stem
