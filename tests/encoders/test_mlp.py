@@ -22,18 +22,10 @@ def test_refuses_images_and_no_width() -> None:
         mlp((10,), widths=())
 
 
-@pytest.mark.parametrize("name", encoders.names())
-def test_every_encoder_builds_a_model_or_refuses_the_shape(name: str) -> None:
-    built = 0
-    for shape in ((10,), (3, 32, 32)):
-        try:
-            model = encoders.build(name, shape, 3)
-        except BadInput as error:
-            assert str(shape) in str(error)
-        else:
-            built += 1
-            assert model(torch.zeros(2, *shape)).shape == (2, 3)
-    assert built
+@pytest.mark.parametrize(("name", "shape"), [("mlp", (10,)), ("small_cnn", (3, 32, 32))])
+def test_built_by_name_with_a_classifier_on_top(name: str, shape: tuple[int, ...]) -> None:
+    assert name in encoders.names()
+    assert encoders.build(name, shape, 3)(torch.zeros(2, *shape)).shape == (2, 3)
 
 
 def test_unknown_encoder_suggests_the_nearest() -> None:

@@ -68,6 +68,8 @@ def _fetch_one(download: Download, target: Path, progress: Progress) -> None:
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if part.is_symlink():  # would be written to wherever it points
+            part.unlink()
         _transfer(download, part, progress)
         if (got := _sha256(part)) != download.sha256:
             part.unlink()
@@ -83,6 +85,9 @@ def _fetch_one(download: Download, target: Path, progress: Progress) -> None:
         raise RunFailed(f"the transfer of {download.url} broke off ({error}); run again to continue it") from error
     except OSError as error:
         raise _local_failure(error, part, target) from error
+    finally:
+        if part.is_file() and not part.stat().st_size:
+            part.unlink()
 
 
 def _local_failure(error: OSError, part: Path, target: Path) -> BadInput | RunFailed:
