@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.datasets import load_digits
 from torch import Generator, Tensor
 
 from evenhand import data, encoders
 from evenhand.batch import Split
-from evenhand.data.digits import Composites, Digits
+from evenhand.data.digits import Composites, Digits, handwritten
 from evenhand.errors import BadInput
 from evenhand.model import Model
 from evenhand.sampling import balancing_weights, in_batches, shuffled, weighted
@@ -59,6 +60,13 @@ def test_mask_is_where_the_ink_is(parts: dict[str, Composites]) -> None:
     assert drawn.image.min(axis=1)[inked].min() >= 195
     assert 0.05 < inked.mean() < 0.4
     assert np.array_equal(Digits().masks("val"), drawn.mask)
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    bunch = load_digits()
+    images, target = handwritten()
+    assert np.array_equal(images * 16, bunch.images)
+    assert np.array_equal(target, bunch.target)
 
 
 def test_same_seed_same_images(loaded: data.Data, parts: dict[str, Composites]) -> None:

@@ -121,8 +121,9 @@ def label(table: Table, description: Description) -> Labelled:
             f"{MOST_CLASSES} classes"
         )
     if description.positive:
-        # TOML writes true where a table may say True.
-        chosen = [name for name in classes if name.lower() == description.positive.lower()]
+        # Also by the same letters: TOML writes true where a table may say True.
+        wanted = description.positive
+        chosen = [wanted] if wanted in classes else [name for name in classes if name.lower() == wanted.lower()]
         if len(chosen) != 1 or len(classes) != 2:
             raise BadInput(
                 f"positive must be one of the two values of {description.label!r}, got {description.positive!r}; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -117,24 +118,39 @@ class Digits(DataSet):
 
     def composites(self, part: str) -> Composites:
         """The images of one part, the same for the same options."""
-        from sklearn.datasets import load_digits
-
         if part not in PARTS:
             raise BadInput(f"part must be one of {', '.join(PARTS)}, got {part!r}")
-        bunch = load_digits()
+        images, target = handwritten()
         index = PARTS.index(part)
-        order = np.random.default_rng(self.seed).permutation(len(bunch.target))
+        order = np.random.default_rng(self.seed).permutation(len(target))
         cuts = (len(order) * 3 // 5, len(order) * 4 // 5)
         rng = np.random.default_rng([self.seed, index])
         source = np.repeat(np.split(order, cuts)[index], self.copies if part == "train" else 4)
-        digit = bunch.target[source].astype(np.int64)
+        digit = target[source]
         if part == "train":
             background = ((digit >= 5) ^ (rng.random(len(source)) >= self.correlation)).astype(np.int64)
         else:
             background = np.arange(len(source)) % 2
-        mask = placed(bunch.images[source].astype(np.float32) / 16, rng)
+        mask = placed(images[source], rng)
         image = composed(mask, background, rng)
         return Composites(image, to_bytes(mask), digit, background, source)
+
+
+def handwritten() -> tuple[Array, NDArray[np.int64]]:
+    """(1797, 8, 8) scikit-learn's digits, ink in [0, 1], and (1797,) which they are.
+
+    Read from the file itself where it is found: importing scikit-learn takes longer than everything else here.
+    """
+    package = find_spec("sklearn")
+    folders = (package.submodule_search_locations if package else None) or []
+    for path in (Path(folder) / "datasets" / "data" / "digits.csv.gz" for folder in folders):
+        if path.is_file():
+            table = np.loadtxt(path, delimiter=",", dtype=np.float32)
+            return table[:, :-1].reshape(-1, 8, 8) / 16, table[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return bunch.images.astype(np.float32) / 16, bunch.target.astype(np.int64)
 
 
 def placed(digits_M88: Array, rng: np.random.Generator) -> Array:
