@@ -1,0 +1,81 @@
+"""What a reader must know before believing a figure: small groups, empty ones, one class only."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from evenhand.auditing import values
+from evenhand.auditing.level import Audited
+from evenhand.metrics.detectable import detectable_gap, size_warning
+
+NOTICEABLE = 0.1  # a gap in accuracy that an audit should be able to see
+MOST_NAMED = 5
+
+
+def name_of(group: dict[str, Any]) -> str:
+    """A group as text: `sex=F, race=black`."""
+    return ", ".join(f"{column}={values.written(value)}" for column, value in group.items()) or "all"
+
+
+def cautions(record: dict[str, Any], audited: Audited) -> list[str]:
+    """Warnings in plain words; adds to every group the smallest gap to the others that its size lets one see."""
+    add_detectable_gaps(record, audited.confidence)
+    found = []
+    empty = [name_of(group["group"]) for group in record["groups"] if not group["count"]]
+    if empty:
+        found.append(f"{_several(len(empty), 'group')} without rows: {_named(empty)}; nothing is known about them")
+    blind = [group for group in record["groups"] if group["count"] and not _seen(group)]
+    found += [
+        f"{name_of(group['group'])}: {size_warning(group['count'], group['detectable_gap'])}"
+        for group in blind[:MOST_NAMED]
+    ]
+    if len(blind) > MOST_NAMED:
+        found.append(f"{len(blind) - MOST_NAMED} more groups are too small to show a gap of {NOTICEABLE:.0%}")
+    return [*_about_classes(audited), *found]
+
+
+def add_detectable_gaps(record: dict[str, Any], confidence: float) -> None:
+    """`detectable_gap` of every group against all other rows: below it, most true gaps would be missed."""
+    right, rows = record["overall"]["accuracy"] * record["rows"], record["rows"]
+    for group in (*record["groups"], *record["marginals"]):
+        n = group["count"]
+        rest = rows - n
+        accuracy_rest = (right - group["accuracy"] * n) / rest if n and rest else math.nan
+        gap = math.nan
+        if not math.isnan(accuracy_rest):
+            gap = float(detectable_gap(n, rest, min(max(accuracy_rest, 0.0), 1.0), level=1 - confidence))
+        group["detectable_gap"] = gap
+
+
+def _seen(group: dict[str, Any]) -> bool:
+    gap: float = group["detectable_gap"]
+    alone = math.isnan(gap) and group["share"] == 1
+    return alone or gap <= NOTICEABLE
+
+
+def _about_classes(audited: Audited) -> list[str]:
+    cells = audited.cells
+    by_label = cells.count.sum(axis=tuple(range(len(cells.shape)))).sum(axis=1)
+    by_prediction = cells.count.sum(axis=tuple(range(len(cells.shape)))).sum(axis=0)
+    found = []
+    labels = [value for value, rows in zip(cells.classes, by_label, strict=True) if rows]
+    guesses = [value for value, rows in zip(cells.classes, by_prediction, strict=True) if rows]
+    if len(labels) == 1:
+        found.append(f"every label is {labels[0]!r}: figures that need another class are undefined")
+    if len(guesses) == 1:
+        found.append(f"every prediction is {guesses[0]!r}")
+    if not set(labels) & set(guesses):
+        found.append(
+            f"no prediction is ever a label: labels {values.shown(labels)}, predictions {values.shown(guesses)}"
+        )
+    return found
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return "; ".join(names[:MOST_NAMED]) + more
+
+
+def _several(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -1,0 +1,142 @@
+"""Single rows in memory, for what counts cannot tell: figures from scores, and intervals with clustered rows.
+
+About 40 bytes a row for the codes, and 8 more for each score column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evenhand.auditing import broken, probabilities
+from evenhand.auditing.cells import Cells
+from evenhand.auditing.clusters import Clusters, effective_rows
+from evenhand.auditing.columns import PREDICTED, Columns
+from evenhand.auditing.estimates import Estimate
+from evenhand.auditing.keys import aliases, as_number
+from evenhand.auditing.scores import Resampling, Scores, score_figures
+from evenhand.auditing.source import Source
+from evenhand.errors import BadInput
+from evenhand.metrics.counts import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from evenhand.auditing.level import Audited
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N rows that were counted, as codes.
+
+    Attributes:
+        groups: (N, K) index of the value of each group column.
+        label, prediction: (N,) class indices.
+        weight: (N,) ≥ 0, or None.
+        scores: what the classifier said, or None.
+        clusters: which rows belong together, or None.
+    """
+
+    groups: IntArray
+    label: IntArray
+    prediction: IntArray
+    weight: FloatArray | None
+    scores: Scores | None
+    clusters: Clusters | None
+
+    def group_N(self, axes: tuple[int, ...], shape: tuple[int, ...]) -> IntArray:
+        """The index of each row's group in the crossing of `axes`."""
+        group_N = np.zeros(len(self.label), dtype=np.int64)
+        for axis in axes:
+            group_N = group_N * shape[axis] + self.groups[:, axis]
+        return group_N
+
+    def figures(self, axes: tuple[int, ...], audited: Audited) -> dict[str, Estimate]:
+        """The figures from scores of each group of the crossing; empty without scores."""
+        if self.scores is None:
+            return {}
+        group_N = self.group_N(axes, audited.cells.shape)
+        n_groups = int(np.prod([audited.cells.shape[axis] for axis in axes], dtype=np.int64))
+        cluster_N = None if self.clusters is None else self.clusters.code
+        return score_figures(self.scores, self.label, group_N, n_groups, weight_N=self.weight, cluster_N=cluster_N)
+
+    def effective(
+        self, axes: tuple[int, ...], audited: Audited, value: Mapping[str, FloatArray]
+    ) -> dict[str, FloatArray]:
+        """Independent rows that would say as much, for each proportion of the crossing."""
+        assert self.clusters is not None
+        group_N = self.group_N(axes, audited.cells.shape)
+        return effective_rows(self.clusters, group_N, (self.label, self.prediction), self.weight, value)
+
+
+def read(source: Source, columns: Columns, positive: object) -> tuple[Source, Columns]:
+    """The columns that are named, in memory, with a column of predictions if there was none.
+
+    Raises:
+        BadInput: broken rows, scores that are missing or no numbers.
+    """
+    import polars as pl
+
+    suspect = [] if source.suspect is None else [source.suspect.alias("\0suspect")]
+    wanted = source.frame.select([*columns.used, *suspect])
+    if source.separator is not None:  # blank lines are no rows
+        wanted = wanted.filter(~pl.all_horizontal(pl.col(columns.used).is_null()))
+    table = source.collect(wanted)
+    if suspect and table["\0suspect"].any() and source.separator is not None:
+        broken.check_fields(source.files, source.separator)
+    table = table.select(columns.used)
+    if table.is_empty():
+        raise BadInput(f"{source.name} has no rows of data")
+    held = replace(source, frame=table.lazy(), columns=tuple(table.columns), suspect=None)
+    if columns.prediction is not None:
+        return held, columns
+    predicted = probabilities.predicted(held, columns, table, positive)
+    table = table.with_columns(predicted.alias(PREDICTED))
+    held = replace(held, frame=table.lazy(), columns=tuple(table.columns))
+    return held, replace(columns, prediction=PREDICTED)
+
+
+def rows(source: Source, columns: Columns, cells: Cells, resampling: Resampling) -> Rows:
+    """The rows that were counted, as codes; those that were dropped are left out here, too.
+
+    Raises:
+        BadInput: scores out of range, or not one per class.
+    """
+    import polars as pl
+
+    keys = aliases(columns, source)
+    coded = source.frame.select([_code(alias, key, cells.lookup[alias]) for alias, key in keys.items()])
+    table = source.collect(coded).to_numpy()
+    kept_N = (table >= 0).all(axis=1)
+    code_NK = table[kept_N].astype(np.int64)
+    held = source.collect(source.frame.filter(pl.Series(kept_N)))
+    kinds = dict(source.frame.collect_schema())
+    weight_N = None
+    if columns.weight is not None:
+        weight_N = held.select(as_number(columns.weight, kinds[columns.weight])).to_series().to_numpy()
+    found = None
+    if columns.scores:
+        found = probabilities.scores(source, columns, cells, held, resampling)
+    clusters = None if columns.id is None else _clusters(held[columns.id], columns.id)
+    return Rows(code_NK[:, :-2], code_NK[:, -2], code_NK[:, -1], weight_N, found, clusters)
+
+
+def _code(alias: str, key: pl.Expr, lookup: Mapping[Any, int]) -> pl.Expr:
+    import polars as pl
+
+    known = {raw: index for raw, index in lookup.items() if raw is not None}
+    if not known:
+        return pl.lit(lookup.get(None, -1), dtype=pl.Int32).repeat_by(1).explode().alias(alias)
+    missing = lookup.get(None, -1)
+    coded = key.replace_strict(list(known), list(known.values()), default=missing, return_dtype=pl.Int32)
+    return coded.alias(alias)
+
+
+def _clusters(ids: pl.Series, name: str) -> Clusters:
+    if ids.null_count():
+        raise BadInput(f"{ids.null_count()} values of the id {name!r} are missing: every row must belong somewhere")
+    code_N = ids.rank("dense").to_numpy().astype(np.int64) - 1
+    return Clusters(code_N, int(code_N.max()) + 1 if len(code_N) else 0)

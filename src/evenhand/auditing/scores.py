@@ -1,0 +1,139 @@
+"""Figures from scores: ranking, calibration, and how good the probabilities are, per group with bootstrap intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from evenhand.auditing.estimates import Bounds, Estimate
+from evenhand.metrics.bootstrap import bootstrap
+from evenhand.metrics.calibration import brier, log_loss
+from evenhand.metrics.counts import FloatArray, IntArray, ratio
+from evenhand.metrics.resampled import BootstrapMethod, Resampled
+from evenhand.metrics.weighted import AUC, AveragePrecision, CalibrationError, Mean, Statistic
+
+ENOUGH = 2.5  # resamples beyond an end of an interval, from which on percentiles are used
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How figures from scores are made.
+
+    Attributes:
+        positive: index of the class that they are about; None: all classes.
+        replicates: of the bootstrap.
+        seed: of the bootstrap.
+    """
+
+    positive: int | None
+    replicates: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the classifier said of N rows.
+
+    Attributes:
+        score: (N, C) one column per class, or (N, 1) of the positive class.
+        are_probabilities: whether they lie in [0, 1] and mean probabilities; else they only rank.
+        how: about which class, and with which resamples.
+    """
+
+    score: FloatArray
+    are_probabilities: bool
+    how: Resampling
+
+    @property
+    def positive(self) -> int | None:
+        """The class that the figures are about."""
+        return self.how.positive
+
+
+@dataclass(frozen=True)
+class FromResamples:
+    """Values [K] with bootstrap intervals: percentiles where enough resamples lie beyond the ends, normal further out.
+
+    A calibration error is pushed up by noise, so its interval is the mirrored one (`method="basic"`).
+    """
+
+    of: Resampled
+    highest: float = 1.0
+    method: BootstrapMethod = "percentile"
+
+    @property
+    def value(self) -> FloatArray:
+        return self.of.value
+
+    def interval(self, confidence: float) -> Bounds:
+        tail = (1 - confidence) / 2
+        low, high = self.of.interval(confidence, self.method)
+        if tail * len(self.of.replicates) < ENOUGH:
+            known = np.isfinite(low)
+            sd = np.where(known, np.nan_to_num(self.of.replicates), 0.0).std(axis=0, ddof=1)
+            half = np.where(known, NormalDist().inv_cdf(1 - tail) * sd, np.nan)
+            low, high = self.value - half, self.value + half
+        empty = ~np.isfinite(self.value)
+        return np.where(empty, 0.0, np.maximum(low, 0)), np.where(empty, self.highest, np.minimum(high, self.highest))
+
+
+def score_figures(
+    scores: Scores,
+    y_N: IntArray,
+    group_N: IntArray,
+    n_groups: int,
+    *,
+    weight_N: FloatArray | None = None,
+    cluster_N: IntArray | None = None,
+) -> dict[str, Estimate]:
+    """AUC and average precision [K], and of probabilities calibration error, Brier score and log-loss.
+
+    About one class if there is a positive one; otherwise AUC and average precision are means over classes against the
+    rest, calibration is that of the highest probability, Brier score and log-loss are over all classes.
+    """
+
+    def resampled(statistic: Statistic) -> Resampled:
+        return bootstrap(
+            statistic, group_N, n_groups, weight_N=weight_N, cluster_N=cluster_N,
+            replicates=scores.how.replicates, seed=scores.how.seed,
+        )  # fmt: skip
+
+    found: dict[str, Estimate] = {}
+    for name, ranks in (("auc", AUC), ("average_precision", AveragePrecision)):
+        parts = [resampled(ranks(score_N, y_N == c)) for c, score_N in _one_against_rest(scores)]
+        found[name] = FromResamples(_macro(parts) if len(parts) > 1 else parts[0])
+    if not scores.are_probabilities:
+        return found
+    if scores.positive is not None:
+        p = _of_positive(scores)
+        top_N, right_N, truth_N = p, y_N == scores.positive, (y_N == scores.positive).astype(np.int64)
+    else:
+        p, truth_N = scores.score, y_N
+        top_N, right_N = p.max(axis=1), p.argmax(axis=1) == y_N
+    found["calibration_error"] = FromResamples(resampled(CalibrationError(top_N, right_N)), method="basic")
+    found["brier"] = FromResamples(resampled(Mean(brier(p, truth_N))), 1.0 if p.ndim == 1 else 2.0)
+    found["log_loss"] = FromResamples(resampled(Mean(log_loss(p, truth_N))), np.inf)
+    return found
+
+
+def _one_against_rest(scores: Scores) -> list[tuple[int, FloatArray]]:
+    if scores.positive is not None:
+        return [(scores.positive, _of_positive(scores))]
+    return list(enumerate(np.ascontiguousarray(scores.score.T)))
+
+
+def _of_positive(scores: Scores) -> FloatArray:
+    column = 0 if scores.score.shape[1] == 1 else scores.positive
+    return np.ascontiguousarray(scores.score[:, column or 0])
+
+
+def _macro(parts: list[Resampled]) -> Resampled:
+    """The mean over the classes that are defined; resampled together, so how they depend on each other is in it."""
+    value_CK, replicates_RCK = np.stack([part.value for part in parts]), np.stack([p.replicates for p in parts], axis=1)
+    defined_CK = np.isfinite(value_CK)
+    filled_RCK = np.where(np.isfinite(replicates_RCK), replicates_RCK, value_CK)
+    n_K = defined_CK.sum(axis=0)
+    value_K = ratio(np.where(defined_CK, value_CK, 0).sum(axis=0), n_K)
+    return Resampled(value_K, ratio(np.where(defined_CK, filled_RCK, 0).sum(axis=1), n_K))

@@ -1,0 +1,152 @@
+"""An audit in the terminal: the worst groups first, with bars and intervals."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+from evenhand.auditing import cautions, values, words
+from evenhand.auditing.estimates import Measured
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Record = dict[str, Any]
+BAR = 16
+MOST_ROWS = 30  # of one crossing; more are counted below it
+MOST_CLASSES = 10
+BLOCKS = ("█", "▒", "·")
+ASCII_BLOCKS = ("#", "=", ".")
+
+
+def text(record: Record, width: int = 100) -> str:
+    """The report as plain text."""
+    from rich.console import Console
+
+    file = io.StringIO()
+    show(record, Console(file=file, width=width, highlight=False, markup=False, emoji=False))
+    return file.getvalue()
+
+
+def show(record: Record, console: Console) -> None:
+    """Print the report: what was audited, the groups, what follows from them, what to beware of."""
+    from rich.text import Text
+
+    console.print(Text(f"Audit of {record['source']}", style="bold"), soft_wrap=True)
+    console.print(Text(words.facts(record), style="dim"))
+    for note in (*record["notes"], words.missing(record)):
+        if note:
+            console.print(Text(note, style="dim"))
+    console.print()
+    for heading, groups in words.levels(record):
+        console.print(_groups(heading, groups, record, console))
+        if len(groups) > MOST_ROWS:
+            console.print(Text(f"… and {len(groups) - MOST_ROWS} more, better ones; --csv lists all", style="dim"))
+        console.print()
+    if record["positive"] is None:
+        console.print(_classes(record, console))
+        console.print()
+    console.print(_headlines(record))
+    for warning in record["warnings"]:
+        console.print(Text.assemble(("! ", "bold yellow"), warning))
+
+
+def _grid(*headings: str, left: int = 1) -> Table:
+    from rich import box
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+    for index, heading in enumerate(headings):
+        words_wrap = index < left
+        grid.add_column(
+            Text(heading), justify="left" if words_wrap else "right", no_wrap=not words_wrap, overflow="fold"
+        )
+    return grid
+
+
+def _groups(heading: str, groups: list[Record], record: Record, console: Console) -> Table:
+    from rich.text import Text
+
+    figures = words.shown_figures(record)
+    bar_heading = "accuracy" + " " * (BAR - 8)
+    interval = f"{record['confidence']:.0%} interval"
+    grid = _grid(heading, "rows", "share", bar_heading, "", interval, *map(words.title, figures))
+    overall = record["overall"]["accuracy"]
+    for group in groups[:MOST_ROWS]:
+        grid.add_row(*_cells(_name(group["group"]), group, figures, overall, console))
+    if len(record["columns"]) == 1 or heading == " × ".join(record["columns"]):
+        all_rows = {**record["overall"], "group": {}}
+        cells = _cells("all rows", all_rows, figures, overall, console)
+        grid.add_section()
+        grid.add_row(*(Text.assemble((cell.plain, "dim")) for cell in cells))
+    return grid
+
+
+def _cells(name: str, group: Record, figures: list[str], overall: Measured, console: Console) -> list[Any]:
+    from rich.text import Text
+
+    accuracy = group["accuracy"]
+    low = bool(group["group"]) and words.below(group, overall)
+    style = "bold red" if low else ""
+    return [
+        Text(name, style="bold" if low else ""),
+        Text(words.rows(group["count"])),
+        Text(f"{group['share']:.1%}"),
+        Text(_bar(accuracy, console), style="red" if low else "cyan"),
+        Text(("▼ " if low and _unicode(console) else "") + words.number("accuracy", accuracy), style=style),
+        Text(words.span("accuracy", accuracy), style="dim"),
+        *(Text(words.number(figure, group[figure])) for figure in figures),
+    ]
+
+
+def _name(group: Record) -> str:
+    return " · ".join(values.written(value) for value in group.values())
+
+
+def _bar(measured: Measured, console: Console) -> str:
+    """Full up to the lower end of the interval, grey to its upper end."""
+    full, maybe, none = BLOCKS if _unicode(console) else ASCII_BLOCKS
+    if math.isnan(measured):
+        return none * BAR
+    low, high = round(measured.low * BAR), max(round(measured.high * BAR), round(measured * BAR))
+    low = min(low, max(0, high - 1)) if measured.high - measured.low > 0.5 / BAR else round(measured * BAR)
+    return full * low + maybe * (max(high, low) - low) + none * (BAR - max(high, low))
+
+
+def _unicode(console: Console) -> bool:
+    return console.encoding.lower().startswith("utf")
+
+
+def _classes(record: Record, console: Console) -> Table:
+    from rich.text import Text
+
+    grid = _grid("class", "rows", "third", "accuracy" + " " * (BAR - 8), "", "precision", "F1")
+    for one in record["by_class"][:MOST_CLASSES]:
+        grid.add_row(
+            Text(values.written(one["class"])),
+            Text(words.rows(one["count"])),
+            Text(one.get("third", "")),
+            Text(_bar(one["accuracy"], console), style="cyan"),
+            *(Text(words.number(name, one[name])) for name in ("accuracy", "precision", "f1")),
+        )
+    if len(record["by_class"]) > MOST_CLASSES:
+        grid.caption = f"… and {len(record['by_class']) - MOST_CLASSES} more classes with higher accuracy"
+    return grid
+
+
+def _headlines(record: Record) -> Table:
+    from rich.text import Text
+
+    grid = _grid("", "", f"{record['confidence']:.0%} interval", "")
+    worst = record["worst"]
+    for name in words.HEADLINES:
+        measured = record["overall"][name]
+        about = ""
+        if name == "worst_group_accuracy" and worst is not None:
+            about = f"{cautions.name_of(worst['group'])} ({words.rows(worst['count'])} rows)"
+        row = (words.plainly(name), words.number(name, measured), words.span(name, measured))
+        grid.add_row(*(Text(cell) for cell in row), Text(about, style="dim"))
+    return grid
