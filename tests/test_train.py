@@ -224,6 +224,15 @@ def test_a_stage_trains_only_its_half() -> None:
     assert not equal(fitted.model.state_dict(), STARTED[0][1], "classifier")
 
 
+def test_what_a_stage_froze_is_thawed_afterwards_and_what_the_caller_froze_stays_frozen() -> None:
+    model = new_model()
+    model.encoder[0].bias.requires_grad_(False)
+    fit(model, InStages(), TRAIN, VAL, settings())
+    assert torch.equal(model.encoder[0].bias, new_model().encoder[0].bias)
+    assert not torch.equal(model.encoder[0].weight, new_model().encoder[0].weight)
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["encoder.0.bias"]
+
+
 def test_a_stage_that_restarts_begins_with_the_initial_weights_but_sees_the_trained_model() -> None:
     fit(new_model(), InStages(restart=True), TRAIN, VAL, settings())
     assert not equal(STARTED[0][1], new_model().state_dict())

@@ -50,14 +50,18 @@ def count(logits_NC: Tensor, split: Split) -> metrics.Counts:
     )
 
 
-def group_figures(logits_NC: Tensor, y_N: Tensor, group_N: Tensor, n_groups: int) -> dict[str, list[Any]]:
-    """Mean loss (nats), accuracy and number of rows of each group; None for a group without rows."""
+def row_figures(logits_NC: Tensor, y_N: Tensor) -> Tensor:
+    """(N, 2) loss (nats) of each row, and 1 where the prediction is right, else 0."""
     right_N = (logits_NC.argmax(1) == y_N).float()
-    figures_NF = torch.stack((cross_entropy(logits_NC, y_N), right_N), dim=1)
-    means_GF, count_G = mean_per_group(figures_NF, group_N, n_groups)
-    rows = zip(*means_GF.T.tolist(), count_G.long().tolist(), strict=True)
-    loss, accuracy, counts = zip(*((*row[:2], row[2]) if row[2] else (None, None, 0) for row in rows), strict=True)
-    return {"loss": list(loss), "accuracy": list(accuracy), "count": list(counts)}
+    return torch.stack((cross_entropy(logits_NC, y_N), right_N), dim=1)
+
+
+def per_group(figures_N2: Tensor, group_N: Tensor, n_groups: int) -> dict[str, list[Any]]:
+    """Mean loss, accuracy and number of rows of each group; None for a group without rows."""
+    means_G2, count_G = mean_per_group(figures_N2, group_N, n_groups)
+    count = count_G.long().tolist()
+    loss, accuracy = ([v if n else None for v, n in zip(c, count, strict=True)] for c in means_G2.T.tolist())
+    return {"loss": loss, "accuracy": accuracy, "count": count}
 
 
 def score(counts: metrics.Counts, rule: Selection) -> float:
@@ -81,7 +85,7 @@ def check_selectable(val: Split, rule: Selection) -> None:
                 f"select={rule} needs rows of every group in validation; there are none of {'; '.join(empty)}. "
                 "Choose select=worst_class or select=average, or another split"
             )
-    empty = torch.nonzero(val.count_C == 0).flatten().tolist()
-    if rule == "worst_class" and empty:
-        names = "; ".join(val.class_names[c] if val.class_names else str(c) for c in empty)
+    missing = torch.nonzero(val.count_C == 0).flatten().tolist()
+    if rule == "worst_class" and missing:
+        names = "; ".join(val.class_names[c] if val.class_names else str(c) for c in missing)
         raise BadInput(f"select=worst_class needs rows of every class in validation; there are none of {names}")

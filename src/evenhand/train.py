@@ -23,10 +23,10 @@ from evenhand import checkpoint as snapshots
 from evenhand.batch import Batch, Split
 from evenhand.checkpoint import Tree
 from evenhand.errors import BadInput, RunFailed
-from evenhand.evaluation import check_selectable, count, group_figures, predict, score
-from evenhand.losses import cross_entropy
+from evenhand.evaluation import check_selectable, count, per_group, predict, row_figures, score
 from evenhand.methods._base import Method, Stage, State
 from evenhand.model import Model
+from evenhand.seen import Seen
 from evenhand.settings import Settings
 
 Record = dict[str, Any]
@@ -153,25 +153,6 @@ class _Objective(nn.Module):
 
 
 @dataclass
-class _Seen:
-    """What went by in the current epoch: each batch's rows, logits and loss, looked at once, at the epoch's end."""
-
-    rows: list[Tensor] = field(default_factory=list)
-    logits: list[Tensor | None] = field(default_factory=list)
-    losses: list[Tensor] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.losses)
-
-    def first_not_finite(self) -> int | None:
-        """The first batch whose loss is NaN or infinite: one transfer from the device for the whole epoch."""
-        if not self.losses:
-            return None
-        bad = torch.nonzero(~torch.isfinite(torch.stack(self.losses))).flatten().tolist()
-        return bad[0] if bad else None
-
-
-@dataclass
 class _Best:
     """The best epoch of the stage so far."""
 
@@ -203,6 +184,7 @@ class _Loop:
         self.snapshot: dict[str, Tree] | None = None
         self.history: list[Record] = []
         self.initial = snapshots.copied(model.state_dict()) if any(stage.restart for stage in stages) else {}
+        self.wanted_gradients = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
 
     # --- stages ---
 
@@ -221,6 +203,8 @@ class _Loop:
                 raise
             finally:
                 self.objective.hook.remove()
+                for parameter, wanted in self.wanted_gradients:
+                    parameter.requires_grad_(wanted)
             if number == len(self.stages) - 1 or self.stage.keep == "best":
                 self.model.load_state_dict(self.best.weights)
         return Fitted(self.model, self.best.epoch, self.best.score, self.history)
@@ -232,7 +216,7 @@ class _Loop:
         self.stage = self.stages[self.number]
         self.method = self.stage.method
         self.epochs = self.stage.epochs or self.settings.epochs
-        self.epoch, self.seen, self.best = 0, _Seen(), _Best()
+        self.epoch, self.seen, self.best = 0, Seen(), _Best()
         self.handover = snapshots.copied(self.model.state_dict()) if self.file else {}
         # A method that does not declare `needs_groups` cannot peek: it is given splits without them.
         hidden = {name: s if self.method.needs_groups else s.without_groups() for name, s in self.splits.items()}
@@ -242,17 +226,29 @@ class _Loop:
             state = self.method.start(self.train, self.model, self.val)
         if self.stage.restart:
             self.model.load_state_dict(self.initial)
-        self.objective = _Objective(self.model, self.method, state)
+        self.objective = _Objective(self.model, self.method, state).to(self.fabric.device)
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
-        trained = [*self.model.part(self.stage.trains).parameters(), *state.parameters()]
+        wanted = {id(parameter) for parameter, wanted in self.wanted_gradients if wanted}
+        trained = [p for p in self.model.part(self.stage.trains).parameters() if id(p) in wanted]
+        trained += state.parameters()
         for parameter in trained:
             parameter.requires_grad_(True)
         self.optimizer = make_optimizer(trained, self.settings)
         self.schedule = make_schedule(self.optimizer, self.settings, self.epochs)
-        self.step, self.stepper = self.fabric.setup(self.objective, self.optimizer)
+        self.step, self.stepper, self.backward = self._set_up()
         if saved:
             self._continue(saved)
+
+    def _set_up(self) -> tuple[nn.Module, Any, Callable[[Tensor], None]]:
+        """The objective, optimizer and backward of a step: Fabric's, or bare where its wrappers would do nothing.
+
+        On one device in full precision they only cost time: a tenth of the step of a small network.
+        """
+        if self.fabric.world_size == 1 and self.settings.precision == "32-true":
+            return self.objective, self.optimizer, Tensor.backward
+        step, stepper = self.fabric.setup(self.objective, self.optimizer)
+        return step, stepper, self.fabric.backward
 
     # --- epochs ---
 
@@ -266,17 +262,15 @@ class _Loop:
             batch = self.train.batch(rows.to(device, non_blocking=True))
             loss = self.step(batch)
             self.stepper.zero_grad()
-            self.fabric.backward(loss)
+            self.backward(loss)
             if self.settings.clip is not None:
                 self.fabric.clip_gradients(self.step, self.stepper, max_norm=self.settings.clip)
             self.stepper.step()
-            seen.rows.append(batch.rows)
-            seen.logits.append(objective.logits())
-            seen.losses.append(loss.detach())
+            seen.add(batch.rows, loss.detach(), objective.logits(), self.train.y)
             if self.file and time.monotonic() >= self.due and seen.first_not_finite() is None:
                 self._take_snapshot()
                 self._store_snapshot()
-        if not seen.losses:
+        if not len(seen):
             raise BadInput(f"{type(self.method).__name__} yielded no batch from {len(self.train)} rows")
 
     def _finish_epoch(self) -> None:
@@ -290,8 +284,8 @@ class _Loop:
             "stage": self.number,
             "epoch": self.epoch,
             "lr": self.optimizer.param_groups[0]["lr"],
-            "train": self._figures_while_training(),
-            "val": group_figures(logits_NC, val.y, val.group, val.n_groups),
+            "train": self.seen.by_group(self.splits[self.stage.split]),
+            "val": per_group(row_figures(logits_NC, val.y), val.group, val.n_groups),
             "score": points,
             "seconds": time.perf_counter() - self.started,
         }
@@ -301,7 +295,7 @@ class _Loop:
         if points > self.best.score:
             self.best = _Best(points, self.epoch, {k: v.detach().clone() for k, v in self.model.state_dict().items()})
         self.schedule.step()
-        self.epoch, self.seen = self.epoch + 1, _Seen()
+        self.epoch, self.seen = self.epoch + 1, Seen()
         if self.epoch < self.epochs:
             with self.fabric.autocast():
                 self.method.end_epoch(self.train, self.model, self.objective.state, self.val)
@@ -310,19 +304,6 @@ class _Loop:
             if time.monotonic() >= self.due:
                 self._store_snapshot()
 
-    def _figures_while_training(self) -> dict[str, list[Any]] | None:
-        """Loss and accuracy of each group as the batches went by: nothing is computed twice for it."""
-        kept = [
-            (rows, logits)
-            for rows, logits in zip(self.seen.rows, self.seen.logits, strict=True)
-            if logits is not None and len(logits) == len(rows)
-        ]
-        if not kept:
-            return None
-        rows, split = torch.cat([rows for rows, _ in kept]), self.splits[self.stage.split]
-        logits = torch.cat([logits for _, logits in kept]).float()
-        return group_figures(logits, split.y[rows], split.group[rows], split.n_groups)
-
     def _out_of_patience(self) -> bool:
         return self.settings.patience is not None and self.epoch - self.best.epoch > self.settings.patience
 
@@ -330,15 +311,11 @@ class _Loop:
         bad = self.seen.first_not_finite()
         if bad is None:
             return
-        split, rows, logits = self.splits[self.stage.split], self.seen.rows[bad], self.seen.logits[bad]
-        wrong = torch.zeros(len(rows), dtype=torch.bool)
-        if logits is not None and len(logits) == len(rows):
-            wrong = ~torch.isfinite(cross_entropy(logits.float(), split.y[rows])).cpu()
-        at_fault = sorted(set(split.group[rows].cpu()[wrong if bool(wrong.any()) else ...].tolist()))
+        groups = self.seen.groups_at_fault(bad, self.splits[self.stage.split])
         raise RunFailed(
             f"the loss became {float(self.seen.losses[bad])} in stage {self.number + 1} of {len(self.stages)}, "
             f"epoch {self.epoch + 1} of {self.epochs}, batch {bad + 1} of {len(self.seen)}, with rows of group "
-            f"{'; '.join(split.group_name(g) for g in at_fault)}. Try a smaller lr, or clip=1"
+            f"{'; '.join(groups)}. Try a smaller lr, or clip=1"
             + (f"; the state after the last good epoch is in {self.file}" if self.file and self.snapshot else "")
         )
 
@@ -373,7 +350,7 @@ class _Loop:
         self.schedule.load_state_dict(saved["schedule"])
         self.best = _Best(**saved["best"])
         for name, tensors in saved["seen"].items():
-            setattr(self.seen, name, [t if t is None else t.to(device) for t in tensors])
+            setattr(self.seen, name, [tensor.to(device) for tensor in tensors])
         self.snapshot = saved
         snapshots.restore_random_states(saved["random"])
 
