@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,3 +29,10 @@ def group_cross_entropy(logits_BC: Tensor, y_B: Tensor, group_B: Tensor, n_group
 def at_least_single(values: Tensor) -> Tensor:
     """`values`, as float32 if they are of half precision."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[None]:
+    """Inside, autocasting is off: for differences of nearly equal numbers."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)

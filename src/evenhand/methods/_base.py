@@ -96,11 +96,12 @@ def require_validation(val: Split | None, method: Method) -> Split:
     return val
 
 
-def require_range(method: Method, option: str, low: float, high: float = math.inf) -> None:
-    """Raise BadInput unless the method's option lies in [low, high]."""
+def require_range(method: Method, option: str, low: float, high: float = math.inf, *, above: bool = False) -> None:
+    """Raise BadInput unless the method's option lies in [low, high], or in (low, high] if it must be `above`."""
     value = getattr(method, option)
-    if not low <= value <= high:
-        wanted = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+    if not low <= value <= high or (above and value == low):
+        least = f"{'above' if above else 'at least'} {low:g}"
+        wanted = least if high == math.inf else f"in {'(' if above else '['}{low:g}, {high:g}]"
         raise BadInput(f"{option} of {type(method).__name__} must be {wanted}, got {value!r}")
 
 

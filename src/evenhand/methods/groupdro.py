@@ -80,7 +80,7 @@ class GroupDRO(Method):
 
     def __post_init__(self) -> None:
         require_range(self, "step_size", 0)
-        require_range(self, "alpha", torch.finfo(torch.float32).tiny, 1)
+        require_range(self, "alpha", 0, 1, above=True)
         require_range(self, "ema", 0, 1)
         require_range(self, "min_variance", 0, 1)
         values = self.adjustment if isinstance(self.adjustment, tuple) else (self.adjustment,)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evenhand.batch import Batch, Split
-from evenhand.losses import at_least_single, mean_cross_entropy
+from evenhand.losses import at_least_single, full_precision, mean_cross_entropy
 from evenhand.methods._base import Method, State, groups_of, loss_dtype, require_groups, require_range
 from evenhand.model import Model
 
@@ -60,7 +60,7 @@ class HSIC(Method):
     def __post_init__(self) -> None:
         require_range(self, "weight", 0)
         if self.bandwidth is not None:
-            require_range(self, "bandwidth", torch.finfo(torch.float32).tiny)
+            require_range(self, "bandwidth", 0, above=True)
 
     def start(self, split: Split, model: Model, val: Split | None = None) -> State:
         require_groups(split, self)
@@ -74,7 +74,7 @@ class HSIC(Method):
         loss = mean_cross_entropy(logits_BC, batch.y)
         if self.weight == 0:
             return loss
-        with torch.autocast(loss.device.type, enabled=False):  # differences of nearly equal numbers
+        with full_precision(loss.device):
             values_BD = at_least_single(features_BD) if self.on == "feature" else said(at_least_single(logits_BC))
             bandwidth = self.bandwidth or (median_distance(values_BD) if self.on == "feature" else 1.0)
             kernel_BB = (-squared_distances(values_BD) / bandwidth).exp()

@@ -87,7 +87,7 @@ class MMSGD(Method):
     def __post_init__(self) -> None:
         require_range(self, "whole_share", 0, 1)
         require_range(self, "val_rows", 1)
-        require_range(self, "ema", torch.finfo(torch.float32).tiny, 1)
+        require_range(self, "ema", 0, 1, above=True)
         require_range(self, "warm_start", 0)
 
     def stages(self) -> tuple[Stage, ...]:
