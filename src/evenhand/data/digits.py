@@ -146,7 +146,8 @@ def handwritten() -> tuple[Array, NDArray[np.int64]]:
     for path in (Path(folder) / "datasets" / "data" / "digits.csv.gz" for folder in folders):
         if path.is_file():
             table = np.loadtxt(path, delimiter=",", dtype=np.float32)
-            return table[:, :-1].reshape(-1, 8, 8) / 16, table[:, -1].astype(np.int64)
+            images: Array = table[:, :-1].reshape(-1, 8, 8) / np.float32(16)
+            return images, table[:, -1].astype(np.int64)
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -182,8 +183,8 @@ def colours(n_images: int, rng: np.random.Generator) -> tuple[Array, ...]:
     wheel = 0.5 + 0.5 * np.cos(2 * np.pi * (hue + np.array([0, 1 / 3, 2 / 3])))
     # The contrast of the background against that of the ink sets how hard the digit is to see beside it, and so how far
     # plain training relies on the background.
-    dark, light = 0.05 + 0.25 * wheel, 0.18 + 0.42 * wheel
-    ink = 0.79 + 0.21 * rng.random((n_images, 3))
+    dark, light = 0.05 + 0.25 * wheel, 0.16 + 0.41 * wheel
+    ink = 0.8 + 0.2 * rng.random((n_images, 3))
     return tuple(shade.astype(np.float32)[:, :, None, None] for shade in (dark, light, ink))
 
 
