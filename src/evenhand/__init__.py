@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from evenhand import metrics as metrics
+    from evenhand.auditing import audit as audit
     from evenhand.batch import Batch as Batch
     from evenhand.batch import Split as Split
     from evenhand.data import load as load
@@ -26,6 +27,7 @@ _WHERE = {
     "Model": "evenhand.model",
     "Settings": "evenhand.settings",
     "Split": "evenhand.batch",
+    "audit": "evenhand.auditing",
     "evaluate": "evenhand.evaluation",
     "fit": "evenhand.train",
     "load": "evenhand.data",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ from evenhand.files import json_text
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from evenhand.auditing.gate import Verdict
 
 Record = dict[str, Any]
 
@@ -52,9 +54,26 @@ class Audit:
         """The names of the figures that every group has."""
         return [name for name in FIGURES if name in self.overall]
 
+    def check(self, expressions: Iterable[str], confident: bool = False) -> list[Verdict]:
+        """Decide conditions such as `worst_group_accuracy < 0.8` or `accuracy[sex=F] < 75%`; see `gate.judge`.
+
+        Raises:
+            BadInput: a condition cannot be read, or names a figure or group that is not there.
+        """
+        from evenhand.auditing import gate
+
+        found = self.as_dict()
+        groups = [*found["groups"], *found["marginals"]]
+        return gate.judge(expressions, gate.Record.from_json({**found, "groups": groups}), confident)
+
+    def as_dict(self) -> Record:
+        """The record with every figure as {"value", "low", "high"}."""
+        written: Record = plain(self.record)
+        return written
+
     def to_json(self) -> str:
         """Everything as JSON; a figure is {"value", "low", "high"}, null where undefined."""
-        return json_text(plain(self.record))
+        return json_text(self.as_dict())
 
     def to_csv(self) -> str:
         """The groups as CSV."""

@@ -29,6 +29,7 @@ def audit(
     weight: Any = None,
     id: Any = None,
     against: Any = None,
+    search: bool = False,
     missing: Missing = "error",
     confidence: float = 0.95,
     interval: IntervalMethod = "wilson",
@@ -55,6 +56,7 @@ def audit(
         weight: how much a row counts, ≥ 0.
         id: rows with the same id, such as images of one patient, are not independent; intervals account for that.
         against: other predictions (a path or table) for the same rows, to be compared group by group.
+        search: also look for the worst slices among combinations of up to three columns.
         missing: rows without a value are an "error", are dropped ("drop"), or stay ("group": a missing group value is
             a group, a missing prediction is never right; rows without a label are dropped).
         confidence: of all intervals, in (0, 1).

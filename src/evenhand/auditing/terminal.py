@@ -49,6 +49,9 @@ def show(record: Record, console: Console) -> None:
         console.print(_classes(record, console))
         console.print()
     console.print(_headlines(record))
+    if "against" in record:
+        console.print()
+        console.print(_against(record["against"]))
     for warning in record["warnings"]:
         console.print(Text.assemble(("! ", "bold yellow"), warning))
 
@@ -149,4 +152,24 @@ def _headlines(record: Record) -> Table:
             about = f"{cautions.name_of(worst['group'])} ({words.rows(worst['count'])} rows)"
         row = (words.plainly(name), words.number(name, measured), words.span(name, measured))
         grid.add_row(*(Text(cell) for cell in row), Text(about, style="dim"))
+    return grid
+
+
+def _against(other: Record) -> Table:
+    """Who is better or worse served than by the other predictions; significant after Holm's correction: marked."""
+    from rich.text import Text
+
+    grid = _grid(f"against {other['source']}", "rows", "other", "this", "difference", "interval", "p (Holm)")
+    for row in (*other["groups"], {"group": {}, **other["overall"]}):
+        significant = row["p_adjusted"] < 0.05
+        style = ("bold red" if row["difference"] < 0 else "bold green") if significant else ""
+        cells = [words.number("accuracy", row[name]) for name in ("accuracy_against", "accuracy")]
+        grid.add_row(
+            Text(_name(row["group"]) or "all rows"),
+            Text(words.rows(row["count"])),
+            *map(Text, cells),
+            Text(words.points(row["difference"]), style=style),
+            Text(f"{words.points(row['low'])} to {words.points(row['high'])}", style="dim"),
+            Text(words.p_value(row["p_adjusted"])),
+        )
     return grid

@@ -52,6 +52,16 @@ def span(name: str, measured: Measured) -> str:
     return f"{low:.{digits}f} to {high:.{digits}f}" if math.isfinite(high) else f"{low:.{digits}f} or more"
 
 
+def points(difference: float) -> str:
+    """A difference of shares in points: `+1.2`."""
+    return "–" if math.isnan(difference) else f"{100 * difference:+.1f}"
+
+
+def p_value(p: float) -> str:
+    """`0.012`, `<0.001`."""
+    return "–" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def rows(n: int) -> str:
     """`1,234`."""
     return f"{n:,}"

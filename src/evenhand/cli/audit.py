@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from evenhand.cli._arguments import Json
-from evenhand.cli._output import check_writable, console, write_result
+from evenhand.cli._output import check_writable, console, say, write_result
+from evenhand.files import cannot_write, write_atomically
 
 if TYPE_CHECKING:
-    pass
+    from evenhand.auditing import Audit
+    from evenhand.auditing.gate import Verdict
 
 
 def audit(
@@ -54,10 +59,30 @@ def audit(
     ] = "wilson",
     max_groups: Annotated[int, typer.Option(metavar="N", help="Refuse to compare more groups than this.")] = 1000,
     split: Annotated[str | None, typer.Option(metavar="NAME", help="Of a run folder; default test.")] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Another model's predictions of the same rows, compared group by group."),
+    ] = None,
+    search: Annotated[
+        bool, typer.Option("--search", help="Look for the worst slices among combinations of up to three columns.")
+    ] = False,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(metavar="EXPR", help='Exit 1 if this holds: "worst_group_accuracy < 0.8". Repeatable.'),
+    ] = None,
+    confident: Annotated[
+        bool, typer.Option("--confident", help="Fail only if the whole interval is beyond the threshold.")
+    ] = False,
     json: Json = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the groups as CSV.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as a page's section.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what --fail-if decided as JUnit XML.")
+    ] = None,
+    github_summary: Annotated[
+        bool, typer.Option("--github-summary", help="Append what --fail-if decided to the job's summary.")
+    ] = False,
 ) -> int:
     """Find out for whom a classifier works badly, from its predictions alone.
 
@@ -67,16 +92,51 @@ def audit(
     Example: evenhand audit predictions.csv --label y --prediction p --group sex --group age:0,40,60
     """
     from evenhand.auditing import audit as run
-    from evenhand.auditing import terminal
-    from evenhand.auditing.result import plain
+    from evenhand.auditing import gate, terminal
 
-    for path in (json, csv, markdown, html):
+    for path in (json, csv, markdown, html, junit):
         check_writable(path)
+    for expression in fail_if or []:
+        gate.parse(expression)
     found = run(
         file, label=label, prediction=prediction, group=group or [], positive=positive, score=score or [],
-        score_kind=score_kind, weight=weight, id=id, missing=missing, confidence=confidence, interval=interval,
-        max_groups=max_groups, split=split,
+        score_kind=score_kind, weight=weight, id=id, against=against, search=search, missing=missing,
+        confidence=confidence, interval=interval, max_groups=max_groups, split=split,
     )  # fmt: skip
+    verdicts = found.check(fail_if or [], confident=confident)
     terminal.show(found.record, console())
-    write_result(json, plain(found.record))
-    return 0
+    _show(verdicts)
+    write_result(json, found.as_dict() | ({"gate": [asdict(verdict) for verdict in verdicts]} if verdicts else {}))
+    for path, content in ((csv, found.to_csv), (markdown, found.to_markdown), (html, found.to_html)):
+        _write(path, content)
+    _write(junit, lambda: gate.junit(verdicts))
+    if github_summary:
+        _summarise(found, verdicts)
+    return int(any(verdict.failed for verdict in verdicts))
+
+
+def _show(verdicts: list[Verdict]) -> None:
+    for verdict in verdicts:
+        mark, style = ("✗ failed", "bold red") if verdict.failed else ("✓ passed", "green")
+        say(f"{mark}: {verdict.expression}: {verdict.reason}", style)
+
+
+def _write(path: Path | None, content: Callable[[], str]) -> None:
+    if path is not None:
+        write_atomically(path, content().encode())
+
+
+def _summarise(found: Audit, verdicts: list[Verdict]) -> None:
+    """Append to the file that GitHub names for a job's summary; to standard output elsewhere."""
+    from evenhand.auditing import gate
+
+    text = gate.markdown(verdicts) + "\n" + found.to_markdown() if verdicts else found.to_markdown()
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not summary:
+        say(text)
+        return
+    try:
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise cannot_write(Path(summary), error) from error
