@@ -111,7 +111,7 @@ def test_fetch_of_built_in_data(tmp_path: Path) -> None:
 
 
 def test_result_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"cannot write .*none/list\.json: No such file"):
+    with pytest.raises(BadInput, match=r"cannot write .*none/list\.json: there is no folder"):
         commands.list_(tmp_path / "none" / "list.json")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from evenhand import data
+from evenhand.cli._arguments import Json, Root
+from evenhand.cli._output import check_writable, write_result
 from evenhand.errors import BadInput
 
 if TYPE_CHECKING:
@@ -21,15 +22,11 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, describe, check and download data sets.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="A data set's name, or a TOML file that describes your own table.")]
-Root = Annotated[
-    Path | None,
-    typer.Option(envvar="EVENHAND_DATA", help="The folder that holds every data set under its official folder name."),
-]
-Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result to FILE for machines.")]
 
 
 def list_(json: Path | None = None) -> int:
     """Print every data set's name and title."""
+    check_writable(json)
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "data set", "files"):
         table.add_column(heading, overflow="fold")
@@ -37,12 +34,13 @@ def list_(json: Path | None = None) -> int:
     for name, found in rows:
         table.add_row(name, found.title, source(found))
     console().print(table)
-    write_json(json, {"data": [describe(name, found) for name, found in rows]})
+    write_result(json, {"data": [describe(name, found) for name, found in rows]})
     return 0
 
 
 def info(name: str, root: Path | None = None, json: Path | None = None) -> int:
     """Print what the data set is, where its files belong, and its groups if the files are there."""
+    check_writable(json)
     chosen = data.open_set(name)
     described = describe(name, type(chosen))
     problem, loaded = "", None
@@ -66,18 +64,19 @@ def info(name: str, root: Path | None = None, json: Path | None = None) -> int:
         console().print(group_table(loaded))
         described |= {"present": True, "rows": rows_by_part(loaded), "groups": groups(loaded)}
         described["recommended"] = dict(loaded.recommended)
-    write_json(json, described)
+    write_result(json, described)
     return 0
 
 
 def check(name: str, root: Path | None = None, json: Path | None = None) -> int:
     """Compare the files with what is published; 1 if they differ."""
+    check_writable(json)
     differences = data.open_set(name).check(data.default_root(root))
     for difference in differences:
         console().print(f"[red]✗[/] {escape(difference)}", highlight=False, soft_wrap=True)
     if not differences:
         console().print(f"[green]✓[/] {escape(name)}: all as it should be", highlight=False)
-    write_json(json, {"name": name, "ok": not differences, "differences": differences})
+    write_result(json, {"name": name, "ok": not differences, "differences": differences})
     return 1 if differences else 0
 
 
@@ -87,6 +86,7 @@ def fetch(name: str, root: Path | None = None, json: Path | None = None) -> int:
 
     from evenhand.data import _fetch
 
+    check_writable(json)
     chosen, folder = data.open_set(name), data.default_root(root)
     if not chosen.downloads:
         why = f"get it from {chosen.homepage}" if chosen.folder else "it needs no download"
@@ -101,7 +101,7 @@ def fetch(name: str, root: Path | None = None, json: Path | None = None) -> int:
         )
     for path in paths:
         console().print(escape(str(path)), highlight=False, soft_wrap=True)
-    write_json(json, {"name": name, "files": [str(path) for path in paths]})
+    write_result(json, {"name": name, "files": [str(path) for path in paths]})
     return 0
 
 
@@ -180,23 +180,6 @@ def group_table(loaded: data.Data) -> Table:
 def console() -> Console:
     """Standard output as it is at this moment (tests and callers may have redirected it)."""
     return Console()
-
-
-def write_json(path: Path | None, result: dict[str, Any]) -> None:
-    """The result for machines, written whole or not at all.
-
-    Raises:
-        BadInput: the file cannot be written.
-    """
-    if path is None:
-        return
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(json_format.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise BadInput(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @app.command("list")
