@@ -55,12 +55,18 @@ def check_writable(path: Path | None) -> None:
 
 
 def write_result(path: Path | None, value: Any) -> None:
-    """The result as JSON, if a file is wanted; whole or not at all, except into a device such as /dev/stdout."""
+    """The result as JSON, if a file is wanted; whole or not at all, except into a device or pipe."""
     if path is None:
         return
     from evenhand.files import json_text, write_json
 
-    if path.exists() and not path.is_file():
-        path.write_text(json_text(value))
+    if is_device(path):
+        with path.open("a") as stream:
+            stream.write(json_text(value))
     else:
-        write_json(path, value)
+        write_json(path.resolve(), value)  # through a symbolic link, not in its place
+
+
+def is_device(path: Path) -> bool:
+    """Whether a path such as /dev/stdout takes what is written to it and must not be replaced by a file."""
+    return path.absolute().is_relative_to("/dev") or (path.exists() and not path.is_file())
