@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import NamedTuple, Protocol
@@ -71,7 +71,8 @@ class Split:
     attribute_sizes: tuple[int, ...] = ()
     class_names: tuple[str, ...] = ()
     attribute_names: tuple[str, ...] = ()
-    attribute_values: tuple[tuple[str, ...], ...] = field(default=())
+    attribute_values: tuple[tuple[str, ...], ...] = ()
+    label_name: str = "y"
 
     def __post_init__(self) -> None:
         check_labels("y", self.y, self.n_classes, len(self.inputs))
@@ -155,7 +156,7 @@ class Split:
     def group_name(self, group: int) -> str:
         """The group in words: `income=>50K, sex=Female`, or by numbers where the split has no names."""
         label, attribute = divmod(int(group), self.n_attributes)
-        parts = [f"y={self.class_names[label] if self.class_names else label}"]
+        parts = [f"{self.label_name}={self.class_names[label] if self.class_names else label}"]
         for k in reversed(range(len(self.attribute_sizes))):
             attribute, value = divmod(attribute, self.attribute_sizes[k])
             name = self.attribute_names[k] if self.attribute_names else f"a{k}"

@@ -26,7 +26,7 @@ def test_real_parts_and_groups(real_root: Path) -> None:
     loaded = data.load("adult", real_root)
     assert (len(loaded.train), len(loaded.val), len(loaded.test)) == (22621, 7541, 15060)
     assert loaded.test.count_G.tolist() == [4356, 7004, 557, 3143]
-    assert loaded.train.group_name(2) == "y=>50K, sex=Female"
+    assert loaded.train.group_name(2) == "income=>50K, sex=Female"
 
 
 def test_real_inputs_are_32_standardised_on_train(real_root: Path) -> None:
@@ -190,7 +190,7 @@ def test_check_lists_what_differs(write_adult: Write) -> None:
     differences = Adult().check(write_adult())
     assert "adult.data has 25 rows, published are 32561" in differences
     assert "adult.test has 24 complete rows, published are 15060" in differences
-    assert "test group y=>50K, sex=Female has 6 rows, published are 557" in differences
+    assert "test group income=>50K, sex=Female has 6 rows, published are 557" in differences
 
 
 def test_check_says_what_cannot_be_read(write_adult: Write) -> None:

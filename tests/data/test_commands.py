@@ -59,7 +59,7 @@ def test_info_shows_the_groups(real_root: Path, tmp_path: Path, capsys: pytest.C
     assert written["rows"] == {"train": 22621, "val": 7541, "test": 15060}
     assert written["groups"][2] == {
         "group": 2,
-        "values": {"y": ">50K", "sex": "Female"},
+        "values": {"income": ">50K", "sex": "Female"},
         "count": {"train": 824, "val": 288, "test": 557},
     }
 

@@ -44,7 +44,7 @@ def test_labels_follow_the_digit(parts: dict[str, Composites], loaded: data.Data
     assert (drawn.y == (drawn.digit > 4)).all()
     assert loaded.train.y.tolist() == drawn.y.tolist()
     assert loaded.train.attribute.tolist() == drawn.background.tolist()
-    assert loaded.train.group_name(2) == "y=5-9, background=waves"
+    assert loaded.train.group_name(2) == "digit=5-9, background=waves"
 
 
 def test_colours_say_nothing_of_the_background(parts: dict[str, Composites]) -> None:

@@ -152,10 +152,10 @@ def groups(loaded: data.Data) -> list[dict[str, Any]]:
 
 
 def group_values(split: Split) -> list[dict[str, str]]:
-    """For each group the value of the label (`y`) and of each attribute, in words."""
+    """For each group the value of the label and of each attribute, in words."""
     from itertools import product
 
-    heads = ["y", *split.attribute_names]
+    heads = [split.label_name, *split.attribute_names]
     classes = split.class_names or tuple(map(str, range(split.n_classes)))
     return [dict(zip(heads, values, strict=True)) for values in product(classes, *split.attribute_values)]
 
@@ -165,8 +165,8 @@ def group_table(loaded: data.Data) -> Table:
     table = Table(title="rows by group", title_justify="left", title_style="bold", show_footer=True)
     described = groups(loaded)
     total = rows_by_part(loaded)
-    for head in described[0]["values"]:
-        table.add_column(escape(head), footer="all" if head == "y" else "", overflow="fold")
+    for k, head in enumerate(described[0]["values"]):
+        table.add_column(escape(head), footer="" if k else "all", overflow="fold")
     for part, count in total.items():
         table.add_column(part, footer=str(count), justify="right", no_wrap=True)
     table.add_column("of train", justify="right", no_wrap=True)

@@ -40,12 +40,12 @@ class Labelled:
     """What becomes the labels of a split: codes of N rows, with the names of what they stand for.
 
     Attributes:
-        name: of the label, where it is shown.
         y: (N,) class of each row.
         classes: the name of each class.
         attributes: (N, K) value of each attribute.
         attribute_names: K names.
         attribute_values: for each attribute the name of each value.
+        label_name: of the label, where it is shown.
     """
 
     y: Codes
@@ -53,6 +53,7 @@ class Labelled:
     attributes: Codes
     attribute_names: tuple[str, ...]
     attribute_values: tuple[tuple[str, ...], ...]
+    label_name: str = "y"
 
     def split(self, x_NF: Floats, rows_N: NDArray[np.bool_]) -> Split:
         """The chosen rows with their inputs."""
@@ -69,6 +70,7 @@ class Labelled:
             class_names=self.classes,
             attribute_names=self.attribute_names,
             attribute_values=self.attribute_values,
+            label_name=self.label_name,
         )
 
 

@@ -110,6 +110,7 @@ class Adult(DataSet):
             attributes=codes["sex"][:, None],
             attribute_names=("sex",),
             attribute_values=(LABELS["sex"],),
+            label_name="income",
         )
         return in_parts(
             "adult",
@@ -135,7 +136,7 @@ class Adult(DataSet):
             return [str(error)]
         found = [(f"{name} has", len(rows[name]), "rows", PUBLISHED_ROWS[name]) for name in rows]
         found += [(f"{name} has", len(complete[name]), "complete rows", PUBLISHED_COMPLETE[name]) for name in rows]
-        names = [f"y={label}, sex={sex}" for label in LABELS["income"] for sex in LABELS["sex"]]
+        names = [f"income={label}, sex={sex}" for label in LABELS["income"] for sex in LABELS["sex"]]
         found += [
             (f"test group {name} has", count, "rows", published)
             for name, count, published in zip(names, test_groups, PUBLISHED_TEST_GROUPS, strict=True)

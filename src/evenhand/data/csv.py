@@ -138,6 +138,7 @@ def label(table: Table, description: Description) -> Labelled:
         attributes=np.stack([codes for codes, _ in pairs], axis=1) if pairs else np.zeros((len(y), 0), dtype=np.int64),
         attribute_names=description.attributes,
         attribute_values=tuple(values for _, values in pairs),
+        label_name=description.label,
     )
 
 

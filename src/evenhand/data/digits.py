@@ -100,6 +100,7 @@ class Digits(DataSet):
                 class_names=CLASSES,
                 attribute_names=("background",),
                 attribute_values=(BACKGROUNDS,),
+                label_name="digit",
             )
             for part, drawn in made.items()
         }
