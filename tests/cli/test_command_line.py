@@ -85,6 +85,7 @@ def test_an_interrupt_is_exit_code_130(evenhand: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr("evenhand.methods.names", fail(KeyboardInterrupt()))
     done = evenhand("methods")
     assert done.code == 130
+    assert "interrupted" in done.err
     assert "Traceback" not in done.err
 
 

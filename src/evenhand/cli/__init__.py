@@ -47,8 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _show_traceback(error)
         return error.exit_code
     except KeyboardInterrupt:
-        paragraph("interrupted; the same command continues where this one stopped")
-        return INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:  # `evenhand … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
@@ -58,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _show_traceback(error)
         return 1
     return 0
+
+
+def _interrupted() -> int:
+    paragraph("interrupted; the same command continues where this one stopped")
+    return INTERRUPTED
 
 
 def _debugging() -> bool:
@@ -74,7 +78,11 @@ def _exits(command: Callable[..., int]) -> Callable[..., None]:
 
     @wraps(command)
     def run(*args: object, **options: object) -> None:
-        raise typer.Exit(command(*args, **options))
+        try:
+            code = command(*args, **options)
+        except KeyboardInterrupt:  # Typer would end without a word
+            code = _interrupted()
+        raise typer.Exit(code)
 
     return run
 
