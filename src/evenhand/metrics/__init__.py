@@ -9,11 +9,13 @@ A metric is a base rate per cell, reduced over the cells (`METRICS` is the table
 by the exact interval and by the comparison of methods when they are called.
 """
 
+from .bootstrap import bootstrap, bootstrap_counts, per_replicate
 from .calibration import (
     Reliability,
     brier,
     brier_per_group,
     calibration_error_per_group,
+    calibration_interval,
     log_loss,
     log_loss_per_group,
     reliability_per_group,
@@ -26,27 +28,40 @@ from .intervals import Interval, IntervalMethod, clopper_pearson, wilson, worst_
 from .mcnemar import PairedGroup, mcnemar, newcombe, paired_groups
 from .paired import Difference, IntervalFamily, holm, mean_sd, paired_differences, winners
 from .ranking import auc, auc_per_group, average_precision, average_precision_per_group, one_vs_rest
+from .resampled import BootstrapMethod, Resampled
 from .table import GroupRow, group_table
+from .weighted import AUC, AveragePrecision, CalibrationGaps, Mean, Statistic, Tally
 
 __all__ = [
+    "AUC",
     "METRICS",
+    "AveragePrecision",
+    "BootstrapMethod",
+    "CalibrationGaps",
     "Counts",
     "Difference",
     "GroupRow",
     "Interval",
     "IntervalFamily",
     "IntervalMethod",
+    "Mean",
     "Metric",
     "OddsReduction",
     "PairedGroup",
     "Reliability",
+    "Resampled",
+    "Statistic",
+    "Tally",
     "auc",
     "auc_per_group",
     "average_precision",
     "average_precision_per_group",
+    "bootstrap",
+    "bootstrap_counts",
     "brier",
     "brier_per_group",
     "calibration_error_per_group",
+    "calibration_interval",
     "clopper_pearson",
     "count",
     "detectable_gap",
@@ -62,6 +77,7 @@ __all__ = [
     "one_vs_rest",
     "paired_differences",
     "paired_groups",
+    "per_replicate",
     "reliability_per_group",
     "rows_needed",
     "size_warning",

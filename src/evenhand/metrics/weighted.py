@@ -1,0 +1,175 @@
+"""Statistics of one group as functions of row weights: sorted once, evaluated for many resamples at once.
+
+A statistic holds columns of all N rows. `prepare(rows)` fixes an order of one group's rows and returns it with a
+function `weight_RN -> value_R…`: row r of `weight_RN` [R, n] weighs the n rows, in that order, for one resample.
+Undefined is NaN.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+
+from .calibration import bin_of
+from .columns import Column
+from .counts import FloatArray, IntArray, ratio
+from .scratch import scratch, take
+
+Evaluate = Callable[[FloatArray], FloatArray]
+
+
+class Statistic(Protocol):
+    """What `bootstrap` can resample."""
+
+    def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
+        """The `rows` of one group in an order of the statistic's choice, and its value given their weights."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class AUC:
+    """`auc`: `score_N` [N] numbers, `y_N` [N] booleans."""
+
+    score_N: Column  # noqa: N815
+    y_N: Column  # noqa: N815
+
+    def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
+        positives, negatives = _best_first(self.score_N, rows[self.y_N[rows]]), rows[~self.y_N[rows]]
+        negatives = _best_first(self.score_N, negatives)
+        P = positives.size
+        above, at_or_above = _ranks(self.score_N[negatives], self.score_N[positives])
+        ties = bool((above != at_or_above).any())
+
+        def evaluate(weight_RN: FloatArray) -> FloatArray:
+            positive, negative = weight_RN[:, :P], weight_RN[:, P:]
+            sums = _running_sums("positives", positive)
+            won = _dot(negative, take("ranked", sums, above))
+            if ties:
+                won = (won + _dot(negative, take("ranked", sums, at_or_above))) / 2
+            return ratio(won, sums[:, -1] * negative.sum(axis=1))
+
+        return np.concatenate([positives, negatives]), evaluate
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePrecision:
+    """`average_precision`: `score_N` [N] numbers, `y_N` [N] booleans."""
+
+    score_N: Column  # noqa: N815
+    y_N: Column  # noqa: N815
+
+    def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
+        positives, negatives = _best_first(self.score_N, rows[self.y_N[rows]]), rows[~self.y_N[rows]]
+        negatives = _best_first(self.score_N, negatives)
+        P = positives.size
+        hits = _ranks(self.score_N[positives], self.score_N[positives])[1]
+        false_alarms = _ranks(self.score_N[positives], self.score_N[negatives])[1]
+
+        def evaluate(weight_RN: FloatArray) -> FloatArray:
+            positive, negative = weight_RN[:, :P], weight_RN[:, P:]
+            hit_sums, false_sums = _running_sums("positives", positive), _running_sums("negatives", negative)
+            hit_RP = take("hits", hit_sums, hits)
+            selected_RP = take("selected", false_sums, false_alarms)
+            selected_RP += hit_RP
+            # Where nothing is selected the positive itself has weight 0, and so does its precision.
+            precision_RP = np.divide(hit_RP, selected_RP, out=hit_RP, where=selected_RP > 0)
+            value_R = ratio(_dot(positive, precision_RP), hit_sums[:, -1])
+            return np.where(false_sums[:, -1] > 0, value_R, np.nan)
+
+        return np.concatenate([positives, negatives]), evaluate
+
+
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """Weighted mean of `value_N` [N]: Brier score and log-loss of their rows, or the difference of two models."""
+
+    value_N: FloatArray  # noqa: N815
+
+    def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
+        value_N = self.value_N[rows].astype(np.float64)
+
+        def evaluate(weight_RN: FloatArray) -> FloatArray:
+            return ratio(_dot(weight_RN, value_N), weight_RN.sum(axis=1))
+
+        return rows, evaluate
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationGaps:
+    """Share of the weight times (mean probability − mean outcome) of every bin [bins], for `calibration_interval`.
+
+    `probability_N` [N] in [0, 1], `outcome_N` [N] booleans, `bins` of equal width. The absolute values add up to the
+    calibration error.
+    """
+
+    probability_N: FloatArray  # noqa: N815
+    outcome_N: Column  # noqa: N815
+    bins: int = 15
+
+    def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
+        rows, start_K, present_K = _by_cell(rows, bin_of(self.probability_N[rows], self.bins))
+        parts = [slice(*ends) for ends in pairwise([*start_K.tolist(), rows.size])]
+        gap_N = self.probability_N[rows].astype(np.float64) - self.outcome_N[rows]
+
+        def evaluate(weight_RN: FloatArray) -> FloatArray:
+            gap_RB = np.zeros((len(weight_RN), self.bins))
+            for k, part in zip(present_K, parts, strict=bool(rows.size)):
+                gap_RB[:, k] = _dot(weight_RN[:, part], gap_N[part])
+            return ratio(gap_RB, weight_RN.sum(axis=1, keepdims=True))
+
+        return rows, evaluate
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """Weight of every cell [K] = [n_cells]: `cell_N` [N] in 0..n_cells−1, such as y * C + prediction.
+
+    For metrics of counts where rows are weighted or come in clusters; `bootstrap_counts` is faster where they do not.
+    """
+
+    cell_N: IntArray  # noqa: N815
+    n_cells: int
+
+    def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
+        rows, start_K, present_K = _by_cell(rows, self.cell_N[rows])
+
+        def evaluate(weight_RN: FloatArray) -> FloatArray:
+            weight_RK = np.zeros((len(weight_RN), self.n_cells))
+            if present_K.size:
+                weight_RK[:, present_K] = np.add.reduceat(weight_RN, start_K, axis=1)
+            return weight_RK
+
+        return rows, evaluate
+
+
+def _best_first(score_N: Column, rows: IntArray) -> IntArray:
+    return rows[np.argsort(score_N[rows])[::-1]]
+
+
+def _ranks(score: Column, others: Column) -> tuple[IntArray, IntArray]:
+    """How many of the descending `others` are above each score, and how many at or above."""
+    ascending = others[::-1]
+    above = others.size - np.searchsorted(ascending, score, side="right")
+    return above, others.size - np.searchsorted(ascending, score, side="left")
+
+
+def _running_sums(name: str, weight_RN: FloatArray) -> FloatArray:
+    """Sum of the first 0, 1, …, n weights [R, n + 1]."""
+    sums = scratch(name, len(weight_RN), weight_RN.shape[1] + 1)
+    sums[:, 0] = 0
+    np.cumsum(weight_RN, axis=1, out=sums[:, 1:])
+    return sums
+
+
+def _dot(one_RN: FloatArray, other: FloatArray) -> FloatArray:
+    """Row by row; not by BLAS, whose own threads would stand in the way of ours."""
+    return np.asarray(np.einsum("...n,...n->...", one_RN, other))
+
+
+def _by_cell(rows: IntArray, cell_N: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Rows sorted by cell, where each cell that occurs starts, and which one it is."""
+    order = np.argsort(cell_N, kind="stable")
+    present_K, start_K = np.unique(cell_N[order], return_index=True)
+    return rows[order], start_K, present_K
