@@ -78,7 +78,7 @@ def test_documentation_names_source_differences_and_every_field(name: str) -> No
         assert "Differs from the authors' code" in text
     for field in fields(method):
         assert f"\n        {field.name}: " in text
-    assert text.split("\n")[0].endswith((".", ","))
+    assert text.split("\n")[0].endswith(".")
 
 
 def test_imports_no_higher_layer(name: str) -> None:

@@ -19,7 +19,7 @@ def in_batches(rows: Tensor, size: int, *, drop_last: bool = False) -> Iterator[
     """`rows` cut into batches of `size`; the last may be smaller unless `drop_last`."""
     end = len(rows) - len(rows) % size if drop_last else len(rows)
     if end:  # splitting nothing gives one batch of no rows
-        yield from rows[:end].split(size)
+        yield from torch.split(rows[:end], size)
 
 
 def shuffled(n_rows: int, rng: Generator) -> Tensor:

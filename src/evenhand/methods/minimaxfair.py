@@ -82,7 +82,8 @@ class MinimaxFair(Method):
     def loss(self, batch: Batch, model: Model, state: State) -> Tensor:
         assert isinstance(state, _Game)
         loss_B = cross_entropy(model(batch.x), batch.y)
-        return torch.dot(state.upweight_L.index_select(0, self._labels(batch, state)), loss_B) / len(loss_B)
+        upweight_L = state.upweight_L / len(loss_B)
+        return torch.dot(upweight_L.index_select(0, self._labels(batch, state)), loss_B)
 
     @torch.no_grad()
     def end_epoch(self, split: Split, model: Model, state: State, val: Split | None = None) -> None:

@@ -104,12 +104,13 @@ class NCDebias(Method):
         features_BD = model.encoder(batch.x)
         loss_B = cross_entropy(model.classifier(features_BD), batch.y)
         count_G = state.absent_G.index_add(0, group_B, torch.ones_like(loss_B))
-        loss = torch.dot(count_G.reciprocal().index_select(0, group_B), loss_B) if self.group_ce else loss_B.mean()
+        share_G = count_G.reciprocal()
+        loss = torch.dot(share_G.index_select(0, group_B), loss_B) if self.group_ce else loss_B.mean()
         if self.align_weight > 0:
             # One product gives all differences of two means; a pair that lacks a group is scaled to nothing.
-            complete_P1 = count_G.take(state.pairs_P2).amin(1, keepdim=True).clamp(max=1)
-            contrast_PB = (state.contrast_PG * complete_P1 / count_G).index_select(1, group_B)
-            difference = (contrast_PB @ features_BD.to(contrast_PB.dtype)).flatten()
+            complete_P1 = count_G.take(state.pairs_P2).amin(1, keepdim=True).clamp_(max=1)
+            contrast_PB = (complete_P1 * state.contrast_PG * share_G).index_select(1, group_B)
+            difference = (contrast_PB @ features_BD.to(contrast_PB.dtype)).view(-1)
             loss = loss + torch.dot(difference, difference)
         if self.legacy:
             loss = loss * torch.where(state.present_G, count_G, 1).amin().clamp(max=1).round()
