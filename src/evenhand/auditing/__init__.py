@@ -10,5 +10,6 @@ which `terminal`, `markdown` and `html` show. Needs no torch; Polars and SciPy a
 from .estimates import Measured
 from .result import Audit
 from .run import audit
+from .scorer import Scorer
 
-__all__ = ["Audit", "Measured", "audit"]
+__all__ = ["Audit", "Measured", "Scorer", "audit"]

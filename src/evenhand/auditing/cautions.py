@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from evenhand.auditing import values
 from evenhand.auditing.level import Audited
 from evenhand.metrics.detectable import detectable_gap, size_warning
@@ -37,15 +39,17 @@ def cautions(record: dict[str, Any], audited: Audited) -> list[str]:
 
 def add_detectable_gaps(record: dict[str, Any], confidence: float) -> None:
     """`detectable_gap` of every group against all other rows: below it, most true gaps would be missed."""
-    right, rows = record["overall"]["accuracy"] * record["rows"], record["rows"]
+    groups = [group for group in (*record["groups"], *record["marginals"]) if 0 < group["count"] < record["rows"]]
     for group in (*record["groups"], *record["marginals"]):
-        n = group["count"]
-        rest = rows - n
-        accuracy_rest = (right - group["accuracy"] * n) / rest if n and rest else math.nan
-        gap = math.nan
-        if not math.isnan(accuracy_rest):
-            gap = float(detectable_gap(n, rest, min(max(accuracy_rest, 0.0), 1.0), level=1 - confidence))
-        group["detectable_gap"] = gap
+        group["detectable_gap"] = math.nan
+    if not groups:
+        return
+    n = np.array([group["count"] for group in groups])
+    right = np.array([group["accuracy"] * group["count"] for group in groups])
+    rest = record["rows"] - n
+    accuracy_rest = np.clip((record["overall"]["accuracy"] * record["rows"] - right) / rest, 0, 1)
+    for group, gap in zip(groups, detectable_gap(n, rest, accuracy_rest, level=1 - confidence), strict=True):
+        group["detectable_gap"] = float(gap)
 
 
 def _seen(group: dict[str, Any]) -> bool:

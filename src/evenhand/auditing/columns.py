@@ -75,7 +75,9 @@ def parse_group(text: str, known: Collection[str], where: str) -> GroupColumn:
         BadInput: no such column, or edges that are not increasing numbers.
     """
     name, colon, listed = text.rpartition(":")
-    if text in known or not colon or name not in known:
+    if text in known:
+        return GroupColumn(text)
+    if not colon or name not in known:
         return GroupColumn(require(name if colon and not _is_name(listed) else text, known, where))
     return GroupColumn(name, _edges(text, listed))
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from evenhand.auditing.estimates import Bounds, Estimate
 from evenhand.metrics.bootstrap import bootstrap
-from evenhand.metrics.calibration import brier, log_loss
+from evenhand.metrics.calibration import brier, calibration_interval, log_loss
 from evenhand.metrics.counts import FloatArray, IntArray, ratio
-from evenhand.metrics.resampled import BootstrapMethod, Resampled
-from evenhand.metrics.weighted import AUC, AveragePrecision, CalibrationError, Mean, Statistic
+from evenhand.metrics.resampled import Resampled
+from evenhand.metrics.weighted import AUC, AveragePrecision, CalibrationGaps, Mean, Statistic
 
+REPLICATES, REPLICATES_OF_MANY, MANY_ROWS = 200, 50, 200_000
 ENOUGH = 2.5  # resamples beyond an end of an interval, from which on percentiles are used
 
 
@@ -23,13 +24,19 @@ class Resampling:
 
     Attributes:
         positive: index of the class that they are about; None: all classes.
-        replicates: of the bootstrap.
+        replicates: of the bootstrap; None: as many as the rows allow in reasonable time.
         seed: of the bootstrap.
     """
 
     positive: int | None
-    replicates: int
+    replicates: int | None
     seed: int
+
+    def replicates_for(self, rows: int) -> int:
+        """How often N rows are resampled."""
+        if self.replicates is not None:
+            return self.replicates
+        return REPLICATES if rows <= MANY_ROWS else REPLICATES_OF_MANY
 
 
 @dataclass(frozen=True)
@@ -54,14 +61,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class FromResamples:
-    """Values [K] with bootstrap intervals: percentiles where enough resamples lie beyond the ends, normal further out.
-
-    A calibration error is pushed up by noise, so its interval is the mirrored one (`method="basic"`).
-    """
+    """Values [K] with bootstrap intervals: percentiles where enough resamples lie beyond the ends, else normal."""
 
     of: Resampled
     highest: float = 1.0
-    method: BootstrapMethod = "percentile"
 
     @property
     def value(self) -> FloatArray:
@@ -69,7 +72,7 @@ class FromResamples:
 
     def interval(self, confidence: float) -> Bounds:
         tail = (1 - confidence) / 2
-        low, high = self.of.interval(confidence, self.method)
+        low, high = self.of.interval(confidence)
         if tail * len(self.of.replicates) < ENOUGH:
             known = np.isfinite(low)
             sd = np.where(known, np.nan_to_num(self.of.replicates), 0.0).std(axis=0, ddof=1)
@@ -77,6 +80,22 @@ class FromResamples:
             low, high = self.value - half, self.value + half
         empty = ~np.isfinite(self.value)
         return np.where(empty, 0.0, np.maximum(low, 0)), np.where(empty, self.highest, np.minimum(high, self.highest))
+
+
+@dataclass(frozen=True)
+class CalibrationErrors:
+    """Expected calibration errors [K] from the resampled gaps of their bins, see `calibration_interval`."""
+
+    gaps: Resampled
+
+    @property
+    def value(self) -> FloatArray:
+        return np.asarray(np.abs(self.gaps.value).sum(axis=-1))
+
+    def interval(self, confidence: float) -> Bounds:
+        low, high = calibration_interval(self.gaps, confidence)
+        empty = ~np.isfinite(self.value)
+        return np.where(empty, 0.0, low), np.where(empty, 1.0, np.minimum(high, 1))
 
 
 def score_figures(
@@ -97,7 +116,7 @@ def score_figures(
     def resampled(statistic: Statistic) -> Resampled:
         return bootstrap(
             statistic, group_N, n_groups, weight_N=weight_N, cluster_N=cluster_N,
-            replicates=scores.how.replicates, seed=scores.how.seed,
+            replicates=scores.how.replicates_for(len(y_N)), seed=scores.how.seed,
         )  # fmt: skip
 
     found: dict[str, Estimate] = {}
@@ -112,7 +131,7 @@ def score_figures(
     else:
         p, truth_N = scores.score, y_N
         top_N, right_N = p.max(axis=1), p.argmax(axis=1) == y_N
-    found["calibration_error"] = FromResamples(resampled(CalibrationError(top_N, right_N)), method="basic")
+    found["calibration_error"] = CalibrationErrors(resampled(CalibrationGaps(top_N, right_N)))
     found["brier"] = FromResamples(resampled(Mean(brier(p, truth_N))), 1.0 if p.ndim == 1 else 2.0)
     found["log_loss"] = FromResamples(resampled(Mean(log_loss(p, truth_N))), np.inf)
     return found

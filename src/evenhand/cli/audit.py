@@ -57,6 +57,9 @@ def audit(
     interval: Annotated[
         Literal["wilson", "clopper_pearson"], typer.Option(help="Of proportions; Clopper-Pearson is exact, and wider.")
     ] = "wilson",
+    replicates: Annotated[
+        int | None, typer.Option(metavar="N", help="Resamples for intervals of figures from scores.")
+    ] = None,
     max_groups: Annotated[int, typer.Option(metavar="N", help="Refuse to compare more groups than this.")] = 1000,
     split: Annotated[str | None, typer.Option(metavar="NAME", help="Of a run folder; default test.")] = None,
     against: Annotated[
@@ -102,6 +105,7 @@ def audit(
         file, label=label, prediction=prediction, group=group or [], positive=positive, score=score or [],
         score_kind=score_kind, weight=weight, id=id, against=against, search=search, missing=missing,
         confidence=confidence, interval=interval, max_groups=max_groups, split=split,
+        replicates=replicates,
     )  # fmt: skip
     verdicts = found.check(fail_if or [], confident=confident)
     terminal.show(found.record, console())

@@ -1,0 +1,150 @@
+"""Figures from scores against scikit-learn; what scores predict; clusters and weights in intervals."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from evenhand.auditing import audit
+from evenhand.auditing.clusters import Clusters, effective_rows
+from evenhand.errors import BadInput
+
+
+def rows(n=400, classes=2, seed=0):
+    rng = np.random.default_rng(seed)
+    y, a = rng.integers(0, classes, n), rng.integers(0, 2, n)
+    logits = rng.normal(size=(n, classes)) + 1.5 * np.eye(classes)[y]
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return y, a, p, logits
+
+
+def test_binary_scores_agree_with_scikit_learn():
+    y, a, p, _ = rows()
+    found = audit(label=y, score=p[:, 1], group=a, replicates=20)
+    for group in found.record["groups"]:
+        mask = a == group["group"]["group"]
+        truth, score = y[mask], p[mask, 1]
+        assert group["accuracy"] == pytest.approx(((score >= 0.5) == truth).mean())
+        assert group["auc"] == pytest.approx(sk.roc_auc_score(truth, score))
+        assert group["average_precision"] == pytest.approx(sk.average_precision_score(truth, score))
+        assert group["brier"] == pytest.approx(sk.brier_score_loss(truth, score))
+        assert group["log_loss"] == pytest.approx(sk.log_loss(truth, score))
+        for name in ("auc", "average_precision", "calibration_error", "brier", "log_loss"):
+            assert group[name].low <= group[name].high
+    assert found.overall["worst_group_auc"] == min(group["auc"] for group in found.record["groups"])
+    assert found.overall["worst_group_log_loss"] == max(group["log_loss"] for group in found.record["groups"])
+
+
+def test_scores_of_many_classes_agree_with_scikit_learn():
+    y, a, p, logits = rows(classes=3)
+    found = audit(label=y, score=p, group=a, replicates=5)
+    assert found.overall["accuracy"] == pytest.approx((p.argmax(axis=1) == y).mean())
+    assert found.overall["auc"] == pytest.approx(sk.roc_auc_score(y, p, multi_class="ovr"))
+    assert found.overall["average_precision"] == pytest.approx(sk.average_precision_score(np.eye(3)[y], p))
+    assert found.overall["log_loss"] == pytest.approx(sk.log_loss(y, p))
+    assert found.overall["brier"] == pytest.approx(((p - np.eye(3)[y]) ** 2).sum(axis=1).mean())
+    same = audit(label=y, score=logits, score_kind="logit", group=a, replicates=5)
+    assert same.overall["log_loss"] == pytest.approx(found.overall["log_loss"])
+    one = audit(label=y, score=p, group=a, positive=2, replicates=5)
+    assert one.overall["auc"] == pytest.approx(sk.roc_auc_score(y == 2, p[:, 2]))
+    assert one.overall["brier"] == pytest.approx(sk.brier_score_loss(y == 2, p[:, 2]))
+
+
+def test_two_columns_of_scores_are_one():
+    y, a, p, _ = rows()
+    two, one = audit(label=y, score=p, group=a, replicates=5), audit(label=y, score=p[:, 1], group=a, replicates=5)
+    assert float(two.overall["auc"]) == one.overall["auc"]
+    assert float(two.overall["brier"]) == pytest.approx(one.overall["brier"])
+
+
+def test_columns_of_scores_find_their_class_by_name():
+    y, a, p, _ = rows(classes=3)
+    words = np.array(["ant", "bee", "cat"])[y]
+    table = {"y": words, "a": a, "p_cat": p[:, 2], "p_ant": p[:, 0], "p_bee": p[:, 1]}
+    found = audit(table, label="y", score=["p_cat", "p_ant", "p_bee"], group="a", replicates=5)
+    assert found.overall["accuracy"] == pytest.approx((p.argmax(axis=1) == y).mean())
+    assert found.overall["auc"] == pytest.approx(sk.roc_auc_score(y, p, multi_class="ovr"))
+
+
+def test_scores_that_only_rank_have_no_calibration():
+    y, a, p, _ = rows()
+    found = audit(label=y, prediction=p.argmax(axis=1), score=10 * p[:, 1] - 3, score_kind="score", group=a)
+    assert found.overall["auc"] == pytest.approx(sk.roc_auc_score(y, p[:, 1]))
+    assert "brier" not in found.overall
+
+
+def test_weights_are_repetitions():
+    y, a, p, _ = rows(n=120)
+    w = np.random.default_rng(1).integers(1, 4, len(y))
+    weighted = audit(label=y, score=p[:, 1], group=a, weight=w, replicates=5)
+    repeated = audit(label=y.repeat(w), score=p[:, 1].repeat(w), group=a.repeat(w), replicates=5)
+    for name in ("accuracy", "f1", "auc", "average_precision", "brier", "log_loss", "calibration_error"):
+        assert float(weighted.overall[name]) == pytest.approx(float(repeated.overall[name]))
+    width = weighted.overall["accuracy"].high - weighted.overall["accuracy"].low
+    assert width > repeated.overall["accuracy"].high - repeated.overall["accuracy"].low
+
+
+def test_equal_weights_change_nothing():
+    y, a, p, _ = rows()
+    plain = audit(label=y, prediction=p.argmax(axis=1), group=a)
+    weighted = audit(label=y, prediction=p.argmax(axis=1), group=a, weight=np.full(len(y), 2.5))
+    for name in ("accuracy", "f1", "true_positive_rate", "worst_group_accuracy", "accuracy_gap"):
+        one, other = plain.overall[name], weighted.overall[name]
+        assert (one, one.low, one.high) == pytest.approx((other, other.low, other.high))
+
+
+@pytest.mark.parametrize("interval", ["wilson", "clopper_pearson"])
+def test_repeated_rows_of_a_patient_add_no_certainty(interval):
+    y, a, p, _ = rows(n=100)
+    said = p.argmax(axis=1)
+    once = audit(label=y, prediction=said, group=a, interval=interval)
+    patient = np.arange(100).repeat(8)
+    again = audit(label=y.repeat(8), prediction=said.repeat(8), group=a.repeat(8), id=patient, interval=interval)
+    naive = audit(label=y.repeat(8), prediction=said.repeat(8), group=a.repeat(8), interval=interval)
+    for name in ("accuracy", "true_positive_rate", "precision", "f1", "selection_rate"):
+        width, honest, wrong = (found.overall[name].high - found.overall[name].low for found in (once, again, naive))
+        assert honest == pytest.approx(width, rel=0.05)
+        assert wrong < honest / 2
+    assert again.record["clusters"] == 100
+
+
+def test_effective_rows_of_singletons_are_the_rows():
+    y, a, p, _ = rows(n=60)
+    said = p.argmax(axis=1)
+    value = {"accuracy": np.array([(y == said)[a == g].mean() for g in (0, 1)])}
+    found = effective_rows(Clusters(np.arange(60), 60), a, (y, said), None, value)
+    np.testing.assert_allclose(found["accuracy"], np.bincount(a), rtol=0.05)
+
+
+def test_clusters_widen_the_interval_of_auc():
+    y, a, p, _ = rows(n=150)
+    repeated = {"label": y.repeat(6), "score": p[:, 1].repeat(6), "group": a.repeat(6)}
+    naive, honest = audit(**repeated), audit(**repeated, id=np.arange(150).repeat(6))
+    assert float(naive.overall["auc"]) == float(honest.overall["auc"])
+    width = honest.overall["auc"].high - honest.overall["auc"].low
+    assert width > 1.8 * (naive.overall["auc"].high - naive.overall["auc"].low)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p * 2, r"probabilities must lie in \[0, 1\], got .* --score-kind logit"),
+        (lambda p: p * 0.5, "must sum to 1"),
+        (lambda p: np.where(p == p.max(), np.nan, p), "scores must be numbers, got 1 rows without"),
+    ],
+)
+def test_what_are_no_probabilities_is_refused(change, message):
+    y, a, p, _ = rows(classes=3)
+    with pytest.raises(BadInput, match=message):
+        audit(label=y, score=change(p), group=a)
+
+
+def test_scores_must_be_one_or_one_per_class():
+    y, a, p, _ = rows(classes=3)
+    with pytest.raises(BadInput, match=r"there are 2 score columns .* but 3 classes"):
+        audit(label=y, score={"u": p[:, 0], "v": 1 - p[:, 0]}, group=a)
+    with pytest.raises(BadInput, match="one score column says which of two classes"):
+        audit(label=y, score=p[:, 0], group=a)
+    with pytest.raises(BadInput, match="one score column, but 3 classes"):
+        audit(label=y, prediction=p.argmax(axis=1), score=p[:, 0], group=a)
+    with pytest.raises(BadInput, match="a score that only ranks"):
+        audit(label=y > 0, score=p[:, 0], score_kind="score", group=a)
