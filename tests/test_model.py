@@ -42,7 +42,7 @@ def test_mode_is_restored_in_every_part_also_after_an_error(training: bool) -> N
     assert [module.training for module in model.modules()] == before
 
 
-@pytest.mark.parametrize("n_rows", [0, 1, 31, 32, 33, 500])
+@pytest.mark.parametrize("n_rows", [0, 1, 127, 128, 129, 500])
 def test_chunks_hold_every_row_once_in_order(n_rows: int) -> None:
     data = Split.of(torch.randn(max(n_rows, 1), 3), torch.zeros(max(n_rows, 1), dtype=torch.int64))
     batches = list(in_chunks(data, torch.arange(n_rows)))
@@ -51,11 +51,11 @@ def test_chunks_hold_every_row_once_in_order(n_rows: int) -> None:
 
 
 def test_chunks_are_large_for_small_rows_and_small_for_large_ones() -> None:
-    small = Split.of(torch.zeros(5000, 2), torch.zeros(5000, dtype=torch.int64))
-    assert [len(batch.y) for batch in in_chunks(small)] == [32, 4968]
-    large = Split.of(torch.zeros(100, 3, 64, 64), torch.zeros(100, dtype=torch.int64))
-    assert [len(batch.y) for batch in in_chunks(large, elements=50 * 3 * 64 * 64)] == [32, 50, 18]
-    assert [len(batch.y) for batch in in_chunks(large, elements=1)] == [32, 32, 32, 4]
+    small = Split.of(torch.zeros(9000, 32), torch.zeros(9000, dtype=torch.int64))
+    assert [len(batch.y) for batch in in_chunks(small)] == [128, 4096, 4096, 680]
+    large = Split.of(torch.zeros(400, 3, 16, 16), torch.zeros(400, dtype=torch.int64))
+    assert [len(batch.y) for batch in in_chunks(large, elements=150 * 3 * 16 * 16)] == [128, 150, 122]
+    assert [len(batch.y) for batch in in_chunks(large, elements=1)] == [128, 128, 128, 16]
 
 
 def test_chunks_of_chosen_rows() -> None:

@@ -56,16 +56,17 @@ class Model(nn.Module):
         return self.mode(training=False)
 
 
-def in_chunks(split: Split, rows: Tensor | None = None, *, elements: int = 2**20) -> Iterator[Batch]:
-    """The rows (by default all), in order, in batches for a pass without gradients, of about `elements` inputs each.
+def in_chunks(split: Split, rows: Tensor | None = None, *, elements: int = 2**17) -> Iterator[Batch]:
+    """The rows (by default all), in order, in batches for a pass without gradients.
 
-    Small rows are taken by the thousand, images by the dozen. The first batch has 32 rows: it tells how large a row is.
+    Each has about `elements` inputs, which stay in the processor's cache, but no fewer than 128 rows, which is enough
+    work for a GPU. The first batch has 128 rows: it tells how large a row is.
     """
-    device = split.y.device
+    device, least = split.y.device, 128
     rows = torch.arange(len(split), device=device) if rows is None else rows.to(device)
-    size = 32
+    size = least
     while len(rows) > 0:
         batch = split.batch(rows[:size])
         yield batch
         rows = rows[size:]
-        size = max(32, elements * len(batch.y) // max(batch.x.numel(), 1))
+        size = max(least, elements * len(batch.y) // max(batch.x.numel(), 1))
