@@ -26,7 +26,7 @@ def test_a_table_on_other_data(evenhand: Any, people: Path, tmp_path: Path) -> N
     command = ["reproduce", "kdd24-table6", "--data", people, "--scale", "small", "--out", out]
     done = evenhand(*command, "--json", tmp_path / "found.json")
     assert (done.code, done.err) == (0, "")
-    assert "The paper's figures are on waterbirds, ours on people: levels cannot be compared" in done.out
+    assert "The paper's figures are on waterbirds, those here on people: levels cannot be compared" in done.out
     assert "Small scale" in done.out
     found = json.loads((tmp_path / "found.json").read_text())
     assert (found["table"], found["data"], found["seeds"]) == ("kdd24-table6", "people", [0, 1])

@@ -32,6 +32,15 @@ def say(text: str, style: str = "") -> None:
     console().print(text, style=style or None)
 
 
+def item(text: str) -> None:
+    """A line of a list, indented where it is wrapped."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row("-", text)
+    console().print(grid)
+
+
 def paragraph(text: str) -> None:
     """An error or a warning on standard error: one paragraph, wrapped for a reader and in one line for a program."""
     text = f"evenhand: {text}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evenhand.cli._arguments import Json, Root, Workers
-from evenhand.cli._output import check_writable, say, write_result
+from evenhand.cli._output import check_writable, item, say, write_result
 
 if TYPE_CHECKING:
     from evenhand.study.reproduction import Reproduction
@@ -75,7 +75,7 @@ def _show(found: Reproduction, out: Path, json: Path | None) -> int:
     _tables.show(record.tables(found))
     say("What the figures say", style="bold")
     for line in findings(found):
-        say(f"- {line}")
+        item(line)
     files = record.save(found, out)
     say(f"\nWritten to {files[1]} and {files[0].name}.")
     write_result(json, record.as_dict(found))

@@ -35,7 +35,7 @@ def first_place(found: Reproduction, metric: str) -> Iterator[str]:
     figure = figure_text(found.figure(theirs[1], metric))
     start = f"{SHORT[metric]}: the paper's best is {theirs[0].label} ({figure_text(theirs[0].paper[metric])})"
     if not found.comparison.can_infer:
-        yield f"{start}, ours is {ours[0].label}; one seed cannot say more."
+        yield f"{start}, here it is {ours[0].label}; one seed cannot say more."
         return
     values = {row.label: entry.values(metric) for row, entry in rows}
     best = metrics.winners(values, sign > 0)
@@ -66,9 +66,10 @@ def order(found: Reproduction, metric: str) -> Iterator[str]:
     undecided = len(clear) - same - len(reversed_)
     has_sd = any(row.paper[metric].sd is not None for row, _ in rows)
     how = f"separates by more than {NOISE:g} sd" if has_sd else "orders, without giving an sd"
+    pairs = f"{len(clear)} pair{'s' * (len(clear) > 1)} of methods"
     line = (
-        f"{SHORT[metric]}: of {len(clear)} pairs of methods that the paper {how}, {same} come out the same way here, "
-        f"{undecided} within the noise, {len(reversed_)} the other way round"
+        f"{SHORT[metric]}: of {pairs} that the paper {how}, {same} come out the same way here, {undecided} within the "
+        f"noise, {len(reversed_)} the other way round"
     )
     yield line + (f" ({'; '.join(reversed_)})." if reversed_ else ".")
 

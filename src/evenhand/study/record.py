@@ -45,7 +45,7 @@ def figures(found: Reproduction, metric: str) -> Table:
             row.label, figure_text(paper), figure_text(ours) + signs.get(row.label, " "), difference,
             figure_text(found.figure(entry, metric, "oracle")), signed(found.oracle_gap(entry, metric)),
         ))  # fmt: skip
-    columns = ("method", "paper", "ours", "ours − paper", "test-selected", "gap")
+    columns = ("method", "paper", "here", "here − paper", "test-selected", "gap")
     return Table(f"{header(metric)}  {metrics.METRICS[metric].description}, %", columns, tuple(rows))
 
 
@@ -53,14 +53,14 @@ def explanations(found: Reproduction) -> list[str]:
     """How to read the tables."""
     n = len(found.comparison.seeds)
     lines = [
-        f"ours: {n} seed{'s' * (n > 1)}, epoch chosen on validation. test-selected: the same runs, epoch chosen on the "
+        f"here: {n} seed{'s' * (n > 1)}, epoch chosen on validation. test-selected: the same runs, epoch chosen on the "
         "test split, as the published code does; gap: what that adds, which no user of the model would see.",
         marks_explained(found.comparison),
     ]
     if not found.comparable:
         lines.append(
-            f"The paper's figures are on {found.table.paper_data}, ours on {found.comparison.data}: levels cannot be "
-            "compared, only the order of the methods."
+            f"The paper's figures are on {found.table.paper_data}, those here on {found.comparison.data}: levels "
+            "cannot be compared, only the order of the methods."
         )
     if found.scale != "full":
         small = ", ".join(f"{key} {value}" for key, value in found.table.small.items())
