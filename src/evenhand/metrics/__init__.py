@@ -4,9 +4,13 @@
     evaluate(counts)                                {"worst_group_accuracy": 0.58, ...}
     group_table(counts)                             one row a group, with its size and an interval
     worst_group(counts.correct_G, counts.count_G)   the minimum, with an interval that accounts for the choice
+    auc_per_group(score, y, group, n_groups)        ranking and calibration of scores, one pass for all groups
+    bootstrap(AUC(score, y), group, n_groups)       an interval for what has no formula
+    paired_groups(correct_a, correct_b, group, 8)   two models on the same rows
+    detectable_gap(40, 960, 0.9)                    what a group of this size lets one see
 
-A metric is a base rate per cell, reduced over the cells (`METRICS` is the table). Needs NumPy only; SciPy is imported
-by the exact interval and by the comparison of methods when they are called.
+A metric of counts is a base rate per cell, reduced over the cells (`METRICS` is the table). Needs NumPy only; SciPy is
+imported by exact intervals, tests and comparisons when they are called.
 """
 
 from .bootstrap import bootstrap, bootstrap_counts, per_replicate

@@ -9,7 +9,6 @@ For proportions there are formulas, which are right for small groups too: `wilso
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +48,8 @@ def bootstrap(
     Raises:
         BadInput: groups out of range, bad weights, different lengths, fewer than 2 replicates.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     _check_replicates(replicates)
     size = np.size(group_N)
     group_N, weight_N = indices("group", group_N, size, n_groups), weights(weight_N, size)

@@ -1,7 +1,6 @@
 """What a group's size lets one see: the smallest gap to everyone else that a test would usually find."""
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -97,6 +96,8 @@ def _needed(gap: ArrayLike, p_rest: ArrayLike, n: ArrayLike, n_rest: ArrayLike, 
 
 
 def _quantiles(level: float, power: float) -> tuple[float, float]:
+    from statistics import NormalDist
+
     if not (0 < level < 1 and level / 2 < power < 1):
         raise BadInput(f"level must be in (0, 1) and power in (level / 2, 1), got {level} and {power}")
     return NormalDist().inv_cdf(1 - level / 2), NormalDist().inv_cdf(power)

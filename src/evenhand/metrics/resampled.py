@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -101,7 +100,7 @@ class Resampled:
         R = np.maximum(np.isfinite(self.replicates).sum(axis=0), 1)
         below = (self.replicates < self.value).sum(axis=0) + (self.replicates == self.value).sum(axis=0) / 2
         shift = ndtri(np.clip(below / R, 1 / (2 * R), 1 - 1 / (2 * R)))
-        return np.asarray(ndtr(2 * shift + NormalDist().inv_cdf(p)))
+        return np.asarray(ndtr(2 * shift + ndtri(p)))
 
 
 def _tail(confidence: float) -> float:
