@@ -12,9 +12,9 @@ from evenhand.auditing.cells import Cells
 from evenhand.auditing.columns import Columns, require
 from evenhand.auditing.keys import aliases
 from evenhand.auditing.level import groups_of
+from evenhand.auditing.rows import codes, read
 from evenhand.auditing.source import Source, open_path
 from evenhand.errors import BadInput
-from evenhand.metrics.counts import IntArray
 from evenhand.metrics.mcnemar import PairedGroup, paired_groups
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def open_other(against: Any, columns: Columns, split: str | None, positive: Any)
             require(name, other.columns, other.name)
     if columns.prediction is not None:
         return other, columns
-    from evenhand.auditing import rows
-
-    return rows.read(other, columns, positive)
+    return read(other, columns, positive)
 
 
 def compare(ours: tuple[Source, Columns], theirs: tuple[Source, Columns], cells: Cells, confidence: float) -> Record:
@@ -61,8 +59,8 @@ def compare(ours: tuple[Source, Columns], theirs: tuple[Source, Columns], cells:
     _check_same_labels(truth_N, _texts(other, second[label], label), f"{source.name} and {other.name}")
     right_N = truth_N == _texts(source, first["p"], columns.prediction or "")
     other_right_N = truth_N == _texts(other, second[prediction], prediction)
-    index_KN = np.stack([_codes(first[f"g{axis}"], cells.lookup[f"g{axis}"]) for axis in range(len(cells.shape))])
-    kept_N = (index_KN >= 0).all(axis=0) & (_codes(first["y"], cells.lookup["y"]) >= 0)
+    index_KN = np.stack([codes(first[f"g{axis}"], cells.lookup[f"g{axis}"]) for axis in range(len(cells.shape))])
+    kept_N = (index_KN >= 0).all(axis=0) & (codes(first["y"], cells.lookup["y"]) >= 0)
     group_N = np.ravel_multi_index(tuple(index_KN[:, kept_N]), cells.shape)
     everyone = paired_groups(other_right_N[kept_N], right_N[kept_N], np.zeros_like(group_N), 1, confidence)
     rows = paired_groups(other_right_N[kept_N], right_N[kept_N], group_N, int(np.prod(cells.shape)), confidence)
@@ -123,7 +121,3 @@ def _texts(source: Source, column: pl.Series, name: str) -> Any:
     meaning = values.meaning(raw, name, as_texts=source.reads_as_text(name))
     known = {text: values.written(value) for text, value in zip(raw, meaning, strict=True)}
     return np.array([known[text] for text in column.to_list()], dtype=object)
-
-
-def _codes(column: pl.Series, lookup: Any) -> IntArray:
-    return np.array([lookup.get(raw, -1) for raw in column.to_list()], dtype=np.int64)

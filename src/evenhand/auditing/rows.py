@@ -72,8 +72,8 @@ class Rows:
         return effective_rows(self.clusters, group_N, (self.label, self.prediction), self.weight, value)
 
 
-def read(source: Source, columns: Columns, positive: object) -> tuple[Source, Columns]:
-    """The columns that are named, in memory, with a column of predictions if there was none.
+def read(source: Source, columns: Columns, positive: object, *, everything: bool = False) -> tuple[Source, Columns]:
+    """The columns that are named (or all), in memory, with a column of predictions if there was none.
 
     Raises:
         BadInput: broken rows, scores that are missing or no numbers.
@@ -81,13 +81,14 @@ def read(source: Source, columns: Columns, positive: object) -> tuple[Source, Co
     import polars as pl
 
     suspect = [] if source.suspect is None else [source.suspect.alias("\0suspect")]
-    wanted = source.frame.select([*columns.used, *suspect])
+    used = list(source.columns) if everything else columns.used
+    wanted = source.frame.select([*used, *suspect])
     if source.separator is not None:  # blank lines are no rows
-        wanted = wanted.filter(~pl.all_horizontal(pl.col(columns.used).is_null()))
+        wanted = wanted.filter(~pl.all_horizontal(pl.col(used).is_null()))
     table = source.collect(wanted)
     if suspect and table["\0suspect"].any() and source.separator is not None:
         broken.check_fields(source.files, source.separator)
-    table = table.select(columns.used)
+    table = table.select(used)
     if table.is_empty():
         raise BadInput(f"{source.name} has no rows of data")
     held = replace(source, frame=table.lazy(), columns=tuple(table.columns), suspect=None)
@@ -108,10 +109,10 @@ def rows(source: Source, columns: Columns, cells: Cells, resampling: Resampling)
     import polars as pl
 
     keys = aliases(columns, source)
-    coded = source.frame.select([_code(alias, key, cells.lookup[alias]) for alias, key in keys.items()])
-    table = source.collect(coded).to_numpy()
-    kept_N = (table >= 0).all(axis=1)
-    code_NK = table[kept_N].astype(np.int64)
+    table = source.collect(source.frame.select(list(keys.values())))
+    code_NK = np.stack([codes(table[alias], cells.lookup[alias]) for alias in keys], axis=1)
+    kept_N = (code_NK >= 0).all(axis=1)
+    code_NK = code_NK[kept_N]
     held = source.collect(source.frame.filter(pl.Series(kept_N)))
     kinds = dict(source.frame.collect_schema())
     weight_N = None
@@ -124,15 +125,17 @@ def rows(source: Source, columns: Columns, cells: Cells, resampling: Resampling)
     return Rows(code_NK[:, :-2], code_NK[:, -2], code_NK[:, -1], weight_N, found, clusters)
 
 
-def _code(alias: str, key: pl.Expr, lookup: Mapping[Any, int]) -> pl.Expr:
+def codes(column: pl.Series, lookup: Mapping[Any, int]) -> IntArray:
+    """The index of each value, as `lookup` says; -1 for any other."""
     import polars as pl
 
     known = {raw: index for raw, index in lookup.items() if raw is not None}
-    if not known:
-        return pl.lit(lookup.get(None, -1), dtype=pl.Int32).repeat_by(1).explode().alias(alias)
     missing = lookup.get(None, -1)
-    coded = key.replace_strict(list(known), list(known.values()), default=missing, return_dtype=pl.Int32)
-    return coded.alias(alias)
+    if not known:
+        return np.where(column.is_null().to_numpy(), missing, -1).astype(np.int64)
+    coded = column.replace_strict(list(known), list(known.values()), default=-1, return_dtype=pl.Int64)
+    found: IntArray = np.where(column.is_null().to_numpy(), missing, coded.to_numpy()).astype(np.int64)
+    return found
 
 
 def _clusters(ids: pl.Series, name: str) -> Clusters:

@@ -75,11 +75,11 @@ def audit(
     source, named = _source(data, names, split)
     columns = resolve(source.columns, source.name, score_kind=named.pop("score_kind", score_kind), **named)
     rows, asked = None, columns
-    if columns.by_row:
+    if columns.by_row or search:
         from evenhand.auditing import rows as by_row
         from evenhand.auditing.scores import Resampling
 
-        source, columns = by_row.read(source, columns, positive)
+        source, columns = by_row.read(source, columns, positive, everything=search)
     cells = count_cells(source, columns, missing, max_groups)
     chosen, notes = _positive(cells, positive)
     if columns.by_row:
@@ -91,6 +91,10 @@ def audit(
 
         other = open_other(against, asked, split, positive)
         record["against"] = compare((source, columns), other, cells, confidence)
+    if search:
+        from evenhand.auditing.slices import find_slices
+
+        record["slices"] = find_slices(source, columns, cells, confidence, seed)
     record["warnings"] = cautions.cautions(record, audited)
     return Audit(record)
 

@@ -52,6 +52,9 @@ def show(record: Record, console: Console) -> None:
     if "against" in record:
         console.print()
         console.print(_against(record["against"]))
+    if "slices" in record:
+        console.print()
+        _slices(record["slices"], console)
     for warning in record["warnings"]:
         console.print(Text.assemble(("! ", "bold yellow"), warning))
 
@@ -173,3 +176,25 @@ def _against(other: Record) -> Table:
             Text(words.p_value(row["p_adjusted"])),
         )
     return grid
+
+
+def _slices(found: Record, console: Console) -> None:
+    """The worst slices, and how many were looked at."""
+    from rich.text import Text
+
+    grid = _grid("worst slices", "rows", "error", "interval", "rest", "q")
+    for one in found["found"][:MOST_CLASSES]:
+        error = Measured(one["value"], one["low"], one["high"])
+        numbers = [words.number("error", error), words.span("error", error), words.number("error", one["rest"])]
+        name = cautions.name_of(one["conditions"])
+        grid.add_row(*map(Text, (name, words.rows(one["size"]), *numbers, words.p_value(one["q_value"]))))
+    if found["found"]:
+        console.print(grid)
+    else:
+        console.print(Text("no slice is served worse than the rest", style="bold"))
+    about = (
+        f"{words.rows(found['examined'])} slices seen in one half of the rows, {found['tested']} tested on the other"
+    )
+    console.print(Text(about, style="dim"))
+    if found["skipped"]:
+        console.print(Text(f"not searched: {', '.join(found['skipped'])}", style="dim"))
