@@ -14,6 +14,7 @@ from evenhand.metrics import (
     CalibrationGaps,
     Mean,
     Tally,
+    Together,
     auc_per_group,
     average_precision_per_group,
     bootstrap,
@@ -83,6 +84,18 @@ def test_values_are_those_of_the_metric_and_replicates_lie_around_them(make, met
     sd = result.replicates[:, :3].std(axis=0)
     assert (np.abs(result.replicates[:, :3].mean(axis=0) - expected[:3]) < 0.06 * np.abs(expected[:3]) + 3 * sd).all()
     assert (sd > 0).all()
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_statistics_together_see_the_same_rows(clustered):
+    p, y, group = table(11, 400)
+    both = Together((AUC(p, y), AUC(-p, y), Mean(p), Tally(y.astype(int), 2)))
+    result = bootstrap(both, group, 3, cluster_N=np.arange(400) // 3 if clustered else None, replicates=50)
+    assert result.replicates.shape == (50, 3, 5)
+    np.testing.assert_allclose(result.replicates[..., 0] + result.replicates[..., 1], 1)
+    expected = [auc_per_group(p, y, group, 3), [p[group == g].mean() for g in range(3)]]
+    np.testing.assert_allclose(result.value[:, [0, 2]].T, expected)
+    np.testing.assert_array_equal(result.value[:, 3:].sum(axis=1), np.bincount(group))
 
 
 @pytest.mark.parametrize("n_units", [3, 1000, SEGMENT + 1, 3 * SEGMENT + 7])

@@ -34,7 +34,7 @@ from .paired import Difference, IntervalFamily, holm, mean_sd, paired_difference
 from .ranking import auc, auc_per_group, average_precision, average_precision_per_group, one_vs_rest
 from .resampled import BootstrapMethod, Resampled
 from .table import GroupRow, group_table
-from .weighted import AUC, AveragePrecision, CalibrationGaps, Mean, Statistic, Tally
+from .weighted import AUC, AveragePrecision, CalibrationGaps, Mean, Statistic, Tally, Together
 
 __all__ = [
     "AUC",
@@ -56,6 +56,7 @@ __all__ = [
     "Resampled",
     "Statistic",
     "Tally",
+    "Together",
     "auc",
     "auc_per_group",
     "average_precision",

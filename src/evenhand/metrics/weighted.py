@@ -144,6 +144,27 @@ class Tally:
         return rows, evaluate
 
 
+@dataclass(frozen=True, eq=False)
+class Together:
+    """Several statistics of the same resamples, for a mean or a difference of them: their values one after another.
+
+    A statistic with several values gives all of them; one value counts as one.
+    """
+
+    statistics: tuple[Statistic, ...]
+
+    def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
+        sorter = np.argsort(rows)
+        prepared = [statistic.prepare(rows) for statistic in self.statistics]
+        parts = [(sorter[np.searchsorted(rows, order, sorter=sorter)], evaluate) for order, evaluate in prepared]
+
+        def evaluate(weight_RN: FloatArray) -> FloatArray:
+            values = [part(take("together", weight_RN, position)) for position, part in parts]
+            return np.concatenate([value.reshape(len(weight_RN), -1) for value in values], axis=1)
+
+        return rows, evaluate
+
+
 def _best_first(score_N: Column, rows: IntArray) -> IntArray:
     return rows[np.argsort(score_N[rows])[::-1]]
 
