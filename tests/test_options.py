@@ -96,6 +96,8 @@ def test_texts_of_numbers_are_read_back_exactly(lr: float, seed: int) -> None:
     [
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"widths": ()}, "widths must be whole numbers of at least 1"),
+        ({"widths": (3, 0)}, "widths must be whole numbers of at least 1"),
         ({"lr": 0.0}, "lr must be positive"),
         ({"weight_decay": -1.0}, "weight_decay must not be negative"),
         ({"momentum": 1.0}, "momentum must lie in"),

@@ -83,6 +83,21 @@ def test_the_oracle_is_the_best_epoch_on_test(tmp_path: Path, data: Data) -> Non
     assert execute(data, Plan("erm", settings={"seed": 5}), tmp_path).metrics["oracle"] is None
 
 
+def test_widths_of_the_encoder_are_a_setting(tmp_path: Path, data: Data) -> None:
+    run = execute(data, Plan("erm", settings={"widths": "6,3"}), tmp_path)
+    assert run.config["settings"]["widths"] == [6, 3]
+    weights = safetensors.torch.load_file(run.folder / "model.safetensors")
+    assert weights["classifier.weight"].shape == (2, 3)
+    assert execute(data, Plan("erm", settings={"widths": [6, 3]}), tmp_path) == run
+
+
+def test_what_a_killed_process_left_behind_is_not_part_of_the_run(tmp_path: Path, data: Data) -> None:
+    run = execute(data, PLAN, tmp_path)
+    partial = run.folder.rename(tmp_path / f".{run.folder.name}.partial")
+    (partial / ".checkpoint.pt.123.tmp").write_bytes(b"half a checkpoint")
+    assert not list(execute(data, PLAN, tmp_path).folder.glob(".*"))
+
+
 def test_a_finished_run_is_not_made_again(tmp_path: Path, data: Data) -> None:
     first = execute(data, PLAN, tmp_path)
     before = {path.name: path.stat().st_mtime_ns for path in first.folder.iterdir()}

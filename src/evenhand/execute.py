@@ -15,14 +15,14 @@ import polars
 import safetensors.torch
 import torch
 
-from evenhand import checkpoint, encoders, metrics, runs
+from evenhand import checkpoint, metrics, runs
 from evenhand.batch import Split
 from evenhand.data._base import Data
 from evenhand.evaluation import METRIC_OF, count, predict, score
 from evenhand.files import cannot_write, without_nan, write_atomically, write_json
 from evenhand.methods._base import Method
 from evenhand.model import Model
-from evenhand.plan import Plan, resolve, row_shape
+from evenhand.plan import Plan, new_model, resolve
 from evenhand.runs import Run
 from evenhand.settings import Settings
 from evenhand.train import Fitted, Record, fit, seed_everything
@@ -80,7 +80,7 @@ def _make(
             on_epoch(record)
 
     seed_everything(settings.seed)
-    model = encoders.build(settings.encoder, row_shape(data), data.train.n_classes)
+    model = new_model(settings, data)
     fitted = fit(
         model, method, data.train, data.val, settings,
         checkpoint=file, checkpoint_every=checkpoint_every, on_epoch=note,

@@ -9,6 +9,8 @@ from typing import Any
 
 from evenhand.errors import RunFailed
 
+TEMPORARY = ".tmp"  # what a killed process may leave behind ends so
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """`content` at `path`, complete or not at all: written beside it, flushed to the disk, then renamed.
@@ -16,7 +18,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         RunFailed: the disk is full or the folder cannot be written; what was there before is still there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -13,6 +13,7 @@ from evenhand.data._base import Data
 from evenhand.errors import BadInput
 from evenhand.evaluation import check_selectable
 from evenhand.methods._base import Method, require_groups
+from evenhand.model import Model
 from evenhand.options import checked
 from evenhand.runs import Config
 from evenhand.settings import Settings
@@ -46,7 +47,7 @@ def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
     if method.needs_groups:
         require_groups(data.train, method)
     with torch.device("meta"):  # builds no weights: whether the encoder takes such rows is seen at once
-        encoders.build(settings.encoder, row_shape(data), data.train.n_classes)
+        new_model(settings, data)
     return (
         method,
         settings,
@@ -58,6 +59,16 @@ def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
             "oracle": plan.oracle,
         },
     )
+
+
+def new_model(settings: Settings, data: Data) -> Model:
+    """The encoder that the settings name, untrained, with a classifier for these data.
+
+    Raises:
+        BadInput: no such encoder, or it does not take such rows or widths.
+    """
+    options = {} if settings.widths is None else {"widths": settings.widths}
+    return encoders.build(settings.encoder, row_shape(data), data.train.n_classes, **options)
 
 
 def described(data: Data) -> dict[str, Any]:

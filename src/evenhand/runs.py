@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from evenhand.errors import BadInput, RunFailed
-from evenhand.files import write_atomically, write_json
+from evenhand.files import TEMPORARY, write_atomically, write_json
 
 if TYPE_CHECKING:
     import polars
@@ -142,6 +142,8 @@ def partial(out: Path, config: Config, *, wait: bool = True) -> Iterator[Path | 
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise RunFailed(f"cannot write {folder}: {error.strerror}") from error
+        for left_behind in folder.glob(f".*{TEMPORARY}"):
+            left_behind.unlink()
         write_json(folder / "config.json", config)
         yield folder
         folder.replace(final)

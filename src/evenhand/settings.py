@@ -16,6 +16,7 @@ class Settings:
 
     Attributes:
         encoder: name of the encoder, see `evenhand.encoders`.
+        widths: of the encoder's layers, such as `64,64`; none takes the encoder's own.
         epochs: passes over the training split (each stage of a method may set its own).
         batch_size: rows per step.
         optimizer: `adam`, `adamw` or `sgd`, in the fused implementation where the device has one.
@@ -36,6 +37,7 @@ class Settings:
     """
 
     encoder: str = "mlp"
+    widths: tuple[int, ...] | None = None
     epochs: int = 50
     batch_size: int = 256
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -57,6 +59,8 @@ class Settings:
         for name in ("epochs", "batch_size", "step_epochs", "threads"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.widths is not None and (not self.widths or min(self.widths) < 1):
+            raise BadInput(f"widths must be whole numbers of at least 1, got {self.widths}")
         if self.lr <= 0:
             raise BadInput(f"lr must be positive, got {self.lr}")
         if self.weight_decay < 0:
