@@ -218,6 +218,8 @@ def test_bad_arguments_are_refused():
     for change, message in [
         ({"replicates": 1}, "replicates must be at least 2, got 1"),
         ({"group_N": group + 9}, r"group must be in 0..2"),
+        ({"group_N": group[:9]}, "group must have one entry for each of 60 rows"),
+        ({"n_groups": 0}, "n_groups must be at least 1, got 0"),
         ({"weight_N": [1]}, "weight must have one entry for each of 60 rows"),
         ({"cluster_N": [1]}, "cluster must have one entry for each of 60 rows"),
     ]:

@@ -46,12 +46,14 @@ def bootstrap(
     Imports SciPy with clusters.
 
     Raises:
-        BadInput: groups out of range, bad weights, different lengths, fewer than 2 replicates.
+        BadInput: no groups, groups out of range, bad weights, different lengths, fewer than 2 replicates.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     _check_replicates(replicates)
-    size = np.size(group_N)
+    if n_groups < 1:
+        raise BadInput(f"n_groups must be at least 1, got {n_groups}")
+    size = statistic.size
     group_N, weight_N = indices("group", group_N, size, n_groups), weights(weight_N, size)
     drawn_together, unit_N = strata(group_N, n_groups, None if cluster_N is None else codes(cluster_N, size))
     with ThreadPoolExecutor(threads or _cores()) as pool:

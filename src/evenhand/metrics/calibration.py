@@ -169,15 +169,19 @@ def log_loss(probability: ArrayLike, y_N: ArrayLike) -> FloatArray:
 
 def bin_of(probability_N: FloatArray, bins: int) -> IntArray:
     """The bin of each probability among `bins` of equal width, closed on the right; 0 is in the first."""
+    check_bins(bins)
+    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], probability_N)
+
+
+def check_bins(bins: int) -> None:
+    """Raises BadInput below 1."""
     if bins < 1:
         raise BadInput(f"bins must be at least 1, got {bins}")
-    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], probability_N)
 
 
 def _adaptive_bin(probability_N: FloatArray, group_N: IntArray, weight_N: FloatArray, bins: int) -> IntArray:
     """The bin of each row by the share of its group's weight that lies above it (half of equal rows)."""
-    if bins < 1:
-        raise BadInput(f"bins must be at least 1, got {bins}")
+    check_bins(bins)
     if not probability_N.size:
         return np.zeros(0, dtype=np.int64)
     n_groups = int(group_N.max()) + 1

@@ -132,6 +132,18 @@ def by_group_then_score(score_N: Column, group_N: IntArray, n_groups: int) -> In
     return order_N[np.argsort(group_N[order_N].astype(narrow), kind="stable")]
 
 
+def best_first(score_N: Column, rows: IntArray) -> IntArray:
+    """The rows in order of score, highest first."""
+    return rows[np.argsort(score_N[rows])[::-1]]
+
+
+def ranks(score: Column, others: Column) -> tuple[IntArray, IntArray]:
+    """How many of the descending `others` are above each score, and how many at or above."""
+    ascending = others[::-1]
+    above = others.size - np.searchsorted(ascending, score, side="right")
+    return above, others.size - np.searchsorted(ascending, score, side="left")
+
+
 def run_starts(score_N: Column, group_N: IntArray) -> IntArray:
     """Where the score or the group changes in sorted rows; 0 is the first start."""
     changes = (score_N[1:] != score_N[:-1]) | (group_N[1:] != group_N[:-1])

@@ -12,16 +12,24 @@ from typing import Protocol
 
 import numpy as np
 
-from .calibration import bin_of
-from .columns import Column
+from evenhand.errors import BadInput
+
+from .calibration import bin_of, check_bins
+from .columns import Column, binary, indices, probabilities, scores
 from .counts import FloatArray, IntArray, ratio
-from .scratch import scratch, take
+from .ranking import best_first, ranks
+from .scratch import dot, running_sums, take
 
 Evaluate = Callable[[FloatArray], FloatArray]
 
 
 class Statistic(Protocol):
     """What `bootstrap` can resample."""
+
+    @property
+    def size(self) -> int:
+        """N, the rows of its columns."""
+        ...
 
     def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
         """The `rows` of one group in an order of the statistic's choice, and its value given their weights."""
@@ -30,24 +38,36 @@ class Statistic(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class AUC:
-    """`auc`: `score_N` [N] numbers, `y_N` [N] booleans."""
+    """`auc`: `score_N` [N] numbers, `y_N` [N] 0 or 1.
+
+    Raises:
+        BadInput: NaN scores, other labels, different lengths.
+    """
 
     score_N: Column  # noqa: N815
     y_N: Column  # noqa: N815
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "score_N", scores("score", self.score_N))
+        object.__setattr__(self, "y_N", binary("y", self.y_N, self.score_N.size))
+
+    @property
+    def size(self) -> int:
+        return self.score_N.size
+
     def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
-        positives, negatives = _best_first(self.score_N, rows[self.y_N[rows]]), rows[~self.y_N[rows]]
-        negatives = _best_first(self.score_N, negatives)
+        positives, negatives = best_first(self.score_N, rows[self.y_N[rows]]), rows[~self.y_N[rows]]
+        negatives = best_first(self.score_N, negatives)
         P = positives.size
-        above, at_or_above = _ranks(self.score_N[negatives], self.score_N[positives])
+        above, at_or_above = ranks(self.score_N[negatives], self.score_N[positives])
         ties = bool((above != at_or_above).any())
 
         def evaluate(weight_RN: FloatArray) -> FloatArray:
             positive, negative = weight_RN[:, :P], weight_RN[:, P:]
-            sums = _running_sums("positives", positive)
-            won = _dot(negative, take("ranked", sums, above))
+            sums = running_sums("positives", positive)
+            won = dot(negative, take("ranked", sums, above))
             if ties:
-                won = (won + _dot(negative, take("ranked", sums, at_or_above))) / 2
+                won = (won + dot(negative, take("ranked", sums, at_or_above))) / 2
             return ratio(won, sums[:, -1] * negative.sum(axis=1))
 
         return np.concatenate([positives, negatives]), evaluate
@@ -55,27 +75,39 @@ class AUC:
 
 @dataclass(frozen=True, eq=False)
 class AveragePrecision:
-    """`average_precision`: `score_N` [N] numbers, `y_N` [N] booleans."""
+    """`average_precision`: `score_N` [N] numbers, `y_N` [N] 0 or 1.
+
+    Raises:
+        BadInput: NaN scores, other labels, different lengths.
+    """
 
     score_N: Column  # noqa: N815
     y_N: Column  # noqa: N815
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "score_N", scores("score", self.score_N))
+        object.__setattr__(self, "y_N", binary("y", self.y_N, self.score_N.size))
+
+    @property
+    def size(self) -> int:
+        return self.score_N.size
+
     def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
-        positives, negatives = _best_first(self.score_N, rows[self.y_N[rows]]), rows[~self.y_N[rows]]
-        negatives = _best_first(self.score_N, negatives)
+        positives, negatives = best_first(self.score_N, rows[self.y_N[rows]]), rows[~self.y_N[rows]]
+        negatives = best_first(self.score_N, negatives)
         P = positives.size
-        hits = _ranks(self.score_N[positives], self.score_N[positives])[1]
-        false_alarms = _ranks(self.score_N[positives], self.score_N[negatives])[1]
+        hits = ranks(self.score_N[positives], self.score_N[positives])[1]
+        false_alarms = ranks(self.score_N[positives], self.score_N[negatives])[1]
 
         def evaluate(weight_RN: FloatArray) -> FloatArray:
             positive, negative = weight_RN[:, :P], weight_RN[:, P:]
-            hit_sums, false_sums = _running_sums("positives", positive), _running_sums("negatives", negative)
+            hit_sums, false_sums = running_sums("positives", positive), running_sums("negatives", negative)
             hit_RP = take("hits", hit_sums, hits)
             selected_RP = take("selected", false_sums, false_alarms)
             selected_RP += hit_RP
             # Where nothing is selected the positive itself has weight 0, and so does its precision.
             precision_RP = np.divide(hit_RP, selected_RP, out=hit_RP, where=selected_RP > 0)
-            value_R = ratio(_dot(positive, precision_RP), hit_sums[:, -1])
+            value_R = ratio(dot(positive, precision_RP), hit_sums[:, -1])
             return np.where(false_sums[:, -1] > 0, value_R, np.nan)
 
         return np.concatenate([positives, negatives]), evaluate
@@ -83,15 +115,26 @@ class AveragePrecision:
 
 @dataclass(frozen=True, eq=False)
 class Mean:
-    """Weighted mean of `value_N` [N]: Brier score and log-loss of their rows, or the difference of two models."""
+    """Weighted mean of `value_N` [N]: Brier score and log-loss of their rows, or the difference of two models.
 
-    value_N: FloatArray  # noqa: N815
+    Raises:
+        BadInput: not numbers, or NaN.
+    """
+
+    value_N: Column  # noqa: N815
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value_N", scores("value", self.value_N))
+
+    @property
+    def size(self) -> int:
+        return self.value_N.size
 
     def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
         value_N = self.value_N[rows].astype(np.float64)
 
         def evaluate(weight_RN: FloatArray) -> FloatArray:
-            return ratio(_dot(weight_RN, value_N), weight_RN.sum(axis=1))
+            return ratio(dot(weight_RN, value_N), weight_RN.sum(axis=1))
 
         return rows, evaluate
 
@@ -100,13 +143,25 @@ class Mean:
 class CalibrationGaps:
     """Share of the weight times (mean probability − mean outcome) of every bin [bins], for `calibration_interval`.
 
-    `probability_N` [N] in [0, 1], `outcome_N` [N] booleans, `bins` of equal width. The absolute values add up to the
+    `probability_N` [N] in [0, 1], `outcome_N` [N] 0 or 1, `bins` of equal width. The absolute values add up to the
     calibration error.
+
+    Raises:
+        BadInput: not probabilities, other outcomes, different lengths, bins < 1.
     """
 
-    probability_N: FloatArray  # noqa: N815
+    probability_N: Column  # noqa: N815
     outcome_N: Column  # noqa: N815
     bins: int = 15
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "probability_N", probabilities("probability", self.probability_N))
+        object.__setattr__(self, "outcome_N", binary("outcome", self.outcome_N, self.probability_N.size))
+        check_bins(self.bins)
+
+    @property
+    def size(self) -> int:
+        return self.probability_N.size
 
     def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
         rows, start_K, present_K = _by_cell(rows, bin_of(self.probability_N[rows], self.bins))
@@ -116,7 +171,7 @@ class CalibrationGaps:
         def evaluate(weight_RN: FloatArray) -> FloatArray:
             gap_RB = np.zeros((len(weight_RN), self.bins))
             for k, part in zip(present_K, parts, strict=bool(rows.size)):
-                gap_RB[:, k] = _dot(weight_RN[:, part], gap_N[part])
+                gap_RB[:, k] = dot(weight_RN[:, part], gap_N[part])
             return ratio(gap_RB, weight_RN.sum(axis=1, keepdims=True))
 
         return rows, evaluate
@@ -127,10 +182,20 @@ class Tally:
     """Weight of every cell [K] = [n_cells]: `cell_N` [N] in 0..n_cells−1, such as y * C + prediction.
 
     For metrics of counts where rows are weighted or come in clusters; `bootstrap_counts` is faster where they do not.
+
+    Raises:
+        BadInput: cells out of range.
     """
 
     cell_N: IntArray  # noqa: N815
     n_cells: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cell_N", indices("cell", self.cell_N, np.size(self.cell_N), self.n_cells))
+
+    @property
+    def size(self) -> int:
+        return self.cell_N.size
 
     def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
         rows, start_K, present_K = _by_cell(rows, self.cell_N[rows])
@@ -149,9 +214,21 @@ class Together:
     """Several statistics of the same resamples, for a mean or a difference of them: their values one after another.
 
     A statistic with several values gives all of them; one value counts as one.
+
+    Raises:
+        BadInput: no statistics, or of different numbers of rows.
     """
 
     statistics: tuple[Statistic, ...]
+
+    def __post_init__(self) -> None:
+        sizes = {statistic.size for statistic in self.statistics}
+        if len(sizes) != 1:
+            raise BadInput(f"statistics together must have the same rows, got {sorted(sizes)} of them")
+
+    @property
+    def size(self) -> int:
+        return self.statistics[0].size
 
     def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
         sorter = np.argsort(rows)
@@ -163,30 +240,6 @@ class Together:
             return np.concatenate([value.reshape(len(weight_RN), -1) for value in values], axis=1)
 
         return rows, evaluate
-
-
-def _best_first(score_N: Column, rows: IntArray) -> IntArray:
-    return rows[np.argsort(score_N[rows])[::-1]]
-
-
-def _ranks(score: Column, others: Column) -> tuple[IntArray, IntArray]:
-    """How many of the descending `others` are above each score, and how many at or above."""
-    ascending = others[::-1]
-    above = others.size - np.searchsorted(ascending, score, side="right")
-    return above, others.size - np.searchsorted(ascending, score, side="left")
-
-
-def _running_sums(name: str, weight_RN: FloatArray) -> FloatArray:
-    """Sum of the first 0, 1, …, n weights [R, n + 1]."""
-    sums = scratch(name, len(weight_RN), weight_RN.shape[1] + 1)
-    sums[:, 0] = 0
-    np.cumsum(weight_RN, axis=1, out=sums[:, 1:])
-    return sums
-
-
-def _dot(one_RN: FloatArray, other: FloatArray) -> FloatArray:
-    """Row by row; not by BLAS, whose own threads would stand in the way of ours."""
-    return np.asarray(np.einsum("...n,...n->...", one_RN, other))
 
 
 def _by_cell(rows: IntArray, cell_N: IntArray) -> tuple[IntArray, IntArray, IntArray]:
