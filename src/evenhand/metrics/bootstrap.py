@@ -45,6 +45,9 @@ def bootstrap(
     `threads` (None: one for each core). Needs about 30 bytes a row of the largest group and thread, beside the columns.
     Imports SciPy with clusters.
 
+    Replicates of two calls must not be combined, equal seeds or not: each statistic has an order of rows of its own.
+    `Together` evaluates several on the same resamples.
+
     Raises:
         BadInput: no groups, groups out of range, bad weights, different lengths, fewer than 2 replicates.
     """
