@@ -129,13 +129,29 @@ def test_clusters_widen_the_interval_of_auc():
     [
         (lambda p: p * 2, r"probabilities must lie in \[0, 1\], got .* --score-kind logit"),
         (lambda p: p * 0.5, "must sum to 1"),
-        (lambda p: np.where(p == p.max(), np.nan, p), "scores must be numbers, got 1 rows without"),
+        (
+            lambda p: np.where(p == p.max(), np.nan, p),
+            r"scores must be numbers, got nan in .*, row \d+ \(1 such rows\); --missing drop",
+        ),
     ],
 )
 def test_what_are_no_probabilities_is_refused(change, message):
     y, a, p, _ = rows(classes=3)
     with pytest.raises(BadInput, match=message):
         audit(label=y, score=change(p), group=a)
+
+
+def test_bad_scores_of_a_file_name_the_line(tmp_path):
+    path = tmp_path / "t.csv"
+    text = "y,s,g\n1,0.9,a\n\n0,0.2,b\n0,{},b\n1,0.7,a\n"
+    options = {"label": "y", "score": "s", "group": "g", "replicates": 2}
+    for score, message in (("1.5", r"\[0, 1\], got 1.5 in 's'"), ("high", "got 'high' in 's'"), ("", "--missing drop")):
+        path.write_text(text.format(score))
+        with pytest.raises(BadInput, match=rf"{message}.*") as caught:
+            audit(path, **options)
+        assert "line 5" in str(caught.value)
+    found = audit(path, **options, missing="drop")
+    assert (found.record["rows"], found.record["dropped"], found.record["missing"]) == (3, 1, {"s": 1})
 
 
 def test_scores_must_be_one_or_one_per_class():

@@ -37,7 +37,8 @@ def open_other(against: Any, columns: Columns, split: str | None, positive: Any)
             require(name, other.columns, other.name)
     if columns.prediction is not None:
         return other, columns
-    return read(other, columns, positive)
+    held = read(other, columns, positive)
+    return held.source, held.columns
 
 
 def compare(ours: tuple[Source, Columns], theirs: tuple[Source, Columns], cells: Cells, confidence: float) -> Record:

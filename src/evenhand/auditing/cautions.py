@@ -54,8 +54,7 @@ def add_detectable_gaps(record: dict[str, Any], confidence: float) -> None:
 
 def _seen(group: dict[str, Any]) -> bool:
     gap: float = group["detectable_gap"]
-    alone = math.isnan(gap) and group["share"] == 1
-    return alone or gap <= NOTICEABLE
+    return group["share"] > 0.5 or gap <= NOTICEABLE  # of two unequal parts the small one is the problem
 
 
 def _about_classes(audited: Audited) -> list[str]:

@@ -26,6 +26,7 @@ NO_PREDICTION = "(missing)"  # the class of missing predictions where they are k
 
 MOST_GROUPS = 1000
 MOST_CLASSES = 1000
+LARGE_FILE, PEEKED_ROWS = 2**26, 100_000
 MOST_CELLS = 2**26  # 0.5 GiB of counts
 
 
@@ -78,6 +79,7 @@ def count_cells(source: Source, columns: Columns, missing: Missing = "error", ma
             classes, negative weights, broken rows.
     """
     keys = aliases(columns, source)
+    _peek(source, columns, keys, max_groups)
     table = source.collect(source.frame.group_by(list(keys.values())).agg(sums(source, columns)))
     if source.separator is not None and source.suspect is not None and table["suspect"].sum():
         broken.check_fields(source.files, source.separator)
@@ -89,6 +91,20 @@ def count_cells(source: Source, columns: Columns, missing: Missing = "error", ma
     if missing == "error" and found.lost:
         raise _missing_error(source, found.lost, keys, int(table["n"].sum()))
     return _dense(columns, table, found, keep=missing == "group", max_groups=max_groups)
+
+
+def _peek(source: Source, columns: Columns, keys: Mapping[str, pl.Expr], max_groups: int) -> None:
+    """Refuse a column of identifiers after a glance at a large file, before a count of them fills the memory."""
+    import polars as pl
+
+    if sum(file.stat().st_size for file in source.files) < LARGE_FILE:
+        return
+    distinct = source.collect(source.frame.head(PEEKED_ROWS).select(key.n_unique() for key in keys.values()))
+    for index, group in enumerate(columns.groups):
+        if (found := distinct[f"g{index}"][0]) > max_groups + 1:
+            raise _too_many(group, f"at least {found}", max_groups)
+    if prod(distinct.select(pl.all().exclude("y", "p")).row(0)) > MOST_CELLS:
+        raise BadInput(f"{' × '.join(group.name for group in columns.groups)} are too many groups; cross fewer columns")
 
 
 def _without_blank_lines(source: Source, table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
@@ -131,7 +147,7 @@ def _typed(
     meaning: dict[str, list[Value | None]] = {}
     for index, group in enumerate(columns.groups):
         if len(raw[f"g{index}"]) > max_groups:
-            raise _too_many(group, len(raw[f"g{index}"]), max_groups)
+            raise _too_many(group, str(len(raw[f"g{index}"])), max_groups)
         meaning[f"g{index}"] = _group_values(source, group, raw[f"g{index}"], table, f"stray{index}")
     for alias, name in (("y", columns.label), ("p", columns.prediction or "")):
         if len(raw[alias]) > MOST_CLASSES:
@@ -158,7 +174,7 @@ def _values(source: Source, name: str, raw: list[Any]) -> list[Value | None]:
     return values.meaning(raw, name, as_texts=source.reads_as_text(name))
 
 
-def _too_many(group: GroupColumn, found: int, most: int) -> BadInput:
+def _too_many(group: GroupColumn, found: str, most: int) -> BadInput:
     return BadInput(
         f"the group column {group.name!r} has {found} different values, more than {most}; if they are numbers, bin "
         f"them ({group.name}:0,40,60), if they are groups, raise --max-groups"

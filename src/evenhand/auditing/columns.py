@@ -11,7 +11,8 @@ from evenhand.errors import BadInput, unknown
 
 ScoreKind = Literal["probability", "logit", "score"]
 SCORE_KINDS: tuple[ScoreKind, ...] = ("probability", "logit", "score")
-PREDICTED = "\0predicted"  # the class that follows from the scores; no column can have this name
+ROW = "\0row"  # a row's number in the file
+PREDICTED = "\0predicted"  # the class that follows from the scores; no column can have such a name
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evenhand.auditing import broken, values
-from evenhand.auditing.cells import NO_PREDICTION, Cells
-from evenhand.auditing.columns import Columns
+from evenhand.auditing.cells import NO_PREDICTION, Cells, Missing
+from evenhand.auditing.columns import ROW, Columns
 from evenhand.auditing.keys import as_number
 from evenhand.auditing.scores import Resampling, Scores
 from evenhand.auditing.source import Source
@@ -23,25 +23,59 @@ SUM_TOLERANCE = 0.01  # what rounding in a text file makes of probabilities that
 THRESHOLD = 0.5  # of a single probability, from which on the positive class is predicted
 
 
-def read_scores(source: Source, columns: Columns, table: pl.DataFrame) -> FloatArray:
-    """(N, C) probabilities (of logits, their softmax or logistic function) or plain scores.
+def missing_scores(source: Source, columns: Columns, table: pl.DataFrame, missing: Missing) -> pl.DataFrame:
+    """Which scores are missing: a column of truth values for each score column.
 
     Raises:
-        BadInput: missing or no numbers; probabilities outside [0, 1] or rows that do not sum to 1.
+        BadInput: some are and `missing` is "error", or a score is no number; the message names the first.
     """
+    import polars as pl
+
     kinds = dict(table.schema)
-    score_NC = table.select(as_number(name, kinds[name]) for name in columns.scores).to_numpy().astype(np.float64)
-    if np.isnan(score_NC).any():
-        row, column = np.argwhere(np.isnan(score_NC))[0]
+    for name in columns.scores:
+        absent = table.select(as_number(name, kinds[name]).is_null()).to_series()
+        words = table[name].cast(pl.String).str.strip_chars().str.to_lowercase()
+        stray = absent & ~words.is_in(list(values.MISSING_WORDS)).fill_null(value=True)
+        if stray.any() or (missing == "error" and absent.any()):
+            wrong = stray if stray.any() else absent
+            raise BadInput(
+                f"scores must be numbers, got {table[name].filter(wrong)[0]!r} in {name!r}, "
+                f"{_place(source, table, int(wrong.arg_true()[0]))} ({wrong.sum()} such rows)"
+                + ("" if stray.any() else "; --missing drop leaves them out")
+            )
+    return table.select(as_number(name, kinds[name]).is_null().alias(name) for name in columns.scores)
+
+
+def check(source: Source, columns: Columns, table: pl.DataFrame) -> None:
+    """Whether scores that are said to be probabilities can be.
+
+    Raises:
+        BadInput: probabilities outside [0, 1] or rows that do not sum to 1; the message names the first.
+    """
+    if columns.score_kind != "probability" or not columns.scores:
+        return
+    score_NC = _numbers(columns, table)
+    outside = (score_NC < 0) | (score_NC > 1)
+    hint = "for logits say --score-kind logit, for scores that only rank --score-kind score"
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
         raise BadInput(
-            f"scores must be numbers, got {int(np.isnan(score_NC).any(axis=1).sum())} rows without, the first in "
-            f"{columns.scores[column]!r}, {broken.line_of(source.files, source.separator, int(row))}"
+            f"probabilities must lie in [0, 1], got {score_NC[row, column]:g} in {columns.scores[column]!r}, "
+            f"{_place(source, table, int(row))}; {hint}"
         )
-    if columns.score_kind == "logit":
-        return _logistic(score_NC)
-    if columns.score_kind == "probability":
-        _check_probabilities(source, columns, score_NC)
-    return score_NC
+    off_N = np.abs(score_NC.sum(axis=1) - 1) > SUM_TOLERANCE
+    if len(columns.scores) > 1 and off_N.any():
+        row = int(off_N.argmax())
+        raise BadInput(
+            f"probabilities must sum to 1 over classes, got {score_NC[row].sum():g}, "
+            f"{_place(source, table, row)}; {hint}"
+        )
+
+
+def read_scores(columns: Columns, table: pl.DataFrame) -> FloatArray:
+    """(N, C) probabilities (of logits, their softmax or logistic function) or plain scores."""
+    score_NC = _numbers(columns, table)
+    return _logistic(score_NC) if columns.score_kind == "logit" else score_NC
 
 
 def predicted(source: Source, columns: Columns, table: pl.DataFrame, positive: object) -> pl.Series:
@@ -50,7 +84,7 @@ def predicted(source: Source, columns: Columns, table: pl.DataFrame, positive: o
 
     if columns.score_kind == "score" and len(columns.scores) == 1:
         raise BadInput("a score that only ranks does not say which class is predicted; name --prediction")
-    score_NC = read_scores(source, columns, table)
+    score_NC = read_scores(columns, table)
     raw = table[columns.label].drop_nulls().unique().to_list()
     labels = _labels(source, columns, raw)
     if len(columns.scores) == 1:
@@ -71,7 +105,7 @@ def scores(source: Source, columns: Columns, cells: Cells, table: pl.DataFrame, 
     Raises:
         BadInput: there is neither one column nor one for each class.
     """
-    score_NC = read_scores(source, columns, table)
+    score_NC = read_scores(columns, table)
     classes = [value for value in cells.classes if value != NO_PREDICTION]
     if len(columns.scores) == 1:
         if resampling.positive is None:
@@ -132,23 +166,13 @@ def _position(value: Value, classes: list[Value]) -> int:
     return classes.index(value) if value in classes else -1
 
 
-def _check_probabilities(source: Source, columns: Columns, score_NC: FloatArray) -> None:
-    outside = (score_NC < 0) | (score_NC > 1)
-    hint = "for logits say --score-kind logit, for scores that only rank --score-kind score"
-    if outside.any():
-        row, column = np.argwhere(outside)[0]
-        raise BadInput(
-            f"probabilities must lie in [0, 1], got {score_NC[row, column]:g} in {columns.scores[column]!r}, "
-            f"{broken.line_of(source.files, source.separator, int(row))}; {hint}"
-        )
-    if score_NC.shape[1] > 1:
-        off_N = np.abs(score_NC.sum(axis=1) - 1) > SUM_TOLERANCE
-        if off_N.any():
-            row = int(off_N.argmax())
-            raise BadInput(
-                f"probabilities must sum to 1 over classes, got {score_NC[row].sum():g} in "
-                f"{broken.line_of(source.files, source.separator, row)}; {hint}"
-            )
+def _numbers(columns: Columns, table: pl.DataFrame) -> FloatArray:
+    kinds = dict(table.schema)
+    return table.select(as_number(name, kinds[name]) for name in columns.scores).to_numpy().astype(np.float64)
+
+
+def _place(source: Source, table: pl.DataFrame, index: int) -> str:
+    return broken.line_of(source.files, source.separator, int(table[ROW][index]))
 
 
 def _logistic(logit_NC: FloatArray) -> FloatArray:

@@ -101,7 +101,7 @@ def _gaps(estimate: Estimate, confidence: float) -> tuple[FloatArray, FloatArray
 def _widest(value: FloatArray, low: FloatArray, high: FloatArray) -> Measured:
     if not np.isfinite(value).any():
         return Measured(math.nan)
-    return Measured(np.nanmax(value), np.nanmax(low), np.nanmax(high))
+    return Measured(*(float(np.fmax.reduce(part, axis=None)) for part in (value, low, high)))
 
 
 def _each(confidence: float, tests: int) -> float:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evenhand.auditing import broken, probabilities
-from evenhand.auditing.cells import Cells
+from evenhand.auditing.cells import Cells, Missing
 from evenhand.auditing.clusters import Clusters, effective_rows
-from evenhand.auditing.columns import PREDICTED, Columns
+from evenhand.auditing.columns import PREDICTED, ROW, Columns
 from evenhand.auditing.estimates import Estimate
 from evenhand.auditing.keys import aliases, as_number
 from evenhand.auditing.scores import Resampling, Scores, score_figures
@@ -72,39 +72,62 @@ class Rows:
         return effective_rows(self.clusters, group_N, (self.label, self.prediction), self.weight, value)
 
 
-def read(source: Source, columns: Columns, positive: object, *, everything: bool = False) -> tuple[Source, Columns]:
+@dataclass(frozen=True)
+class Held:
+    """A source in memory, its columns with a prediction, and how many rows lacked which score and were left out."""
+
+    source: Source
+    columns: Columns
+    lost: Mapping[str, int]
+    dropped: int = 0
+
+
+def read(
+    source: Source, columns: Columns, positive: object, missing: Missing = "error", *, everything: bool = False
+) -> Held:
     """The columns that are named (or all), in memory, with a column of predictions if there was none.
 
     Raises:
-        BadInput: broken rows, scores that are missing or no numbers.
+        BadInput: broken rows; scores that are no numbers, or missing and not to be dropped; no probabilities.
     """
+    table = _collected(source, list(source.columns) if everything else columns.used)
+    absent = probabilities.missing_scores(source, columns, table, missing)
+    lost = {column.name: int(column.sum()) for column in absent.iter_columns() if column.any()}
+    whole = absent.sum_horizontal() == 0 if lost else None
+    dropped = 0 if whole is None else table.height - int(whole.sum())
+    table = table if whole is None else table.filter(whole)
+    probabilities.check(source, columns, table)
+    table = table.drop(ROW)
+    held = replace(source, frame=table.lazy(), columns=tuple(table.columns), suspect=None)
+    if columns.prediction is None:
+        predicted = probabilities.predicted(held, columns, table, positive)
+        table = table.with_columns(predicted.alias(PREDICTED))
+        held = replace(held, frame=table.lazy(), columns=tuple(table.columns))
+        columns = replace(columns, prediction=PREDICTED)
+    return Held(held, columns, lost, dropped)
+
+
+def _collected(source: Source, used: list[str]) -> pl.DataFrame:
+    """The columns with the number of each row; broken rows are found, blank lines left out."""
     import polars as pl
 
     suspect = [] if source.suspect is None else [source.suspect.alias("\0suspect")]
-    used = list(source.columns) if everything else columns.used
-    wanted = source.frame.select([*used, *suspect])
-    if source.separator is not None:  # blank lines are no rows
+    wanted = source.frame.with_row_index(ROW).select([ROW, *used, *suspect])
+    if source.separator is not None:
         wanted = wanted.filter(~pl.all_horizontal(pl.col(used).is_null()))
     table = source.collect(wanted)
     if suspect and table["\0suspect"].any() and source.separator is not None:
         broken.check_fields(source.files, source.separator)
-    table = table.select(used)
     if table.is_empty():
         raise BadInput(f"{source.name} has no rows of data")
-    held = replace(source, frame=table.lazy(), columns=tuple(table.columns), suspect=None)
-    if columns.prediction is not None:
-        return held, columns
-    predicted = probabilities.predicted(held, columns, table, positive)
-    table = table.with_columns(predicted.alias(PREDICTED))
-    held = replace(held, frame=table.lazy(), columns=tuple(table.columns))
-    return held, replace(columns, prediction=PREDICTED)
+    return table.select([ROW, *used])
 
 
 def rows(source: Source, columns: Columns, cells: Cells, resampling: Resampling) -> Rows:
     """The rows that were counted, as codes; those that were dropped are left out here, too.
 
     Raises:
-        BadInput: scores out of range, or not one per class.
+        BadInput: scores are not one per class; ids are missing.
     """
     import polars as pl
 

@@ -74,18 +74,22 @@ def audit(
     names = {"label": label, "prediction": prediction, "group": group, "score": score, "weight": weight, "id": id}
     source, named = _source(data, names, split)
     columns = resolve(source.columns, source.name, score_kind=named.pop("score_kind", score_kind), **named)
-    rows, asked = None, columns
+    rows, held, asked = None, None, columns
     if columns.by_row or search:
         from evenhand.auditing import rows as by_row
         from evenhand.auditing.scores import Resampling
 
-        source, columns = by_row.read(source, columns, positive, everything=search)
+        held = by_row.read(source, columns, positive, missing, everything=search)
+        source, columns = held.source, held.columns
     cells = count_cells(source, columns, missing, max_groups)
     chosen, notes = _positive(cells, positive)
     if columns.by_row:
         rows = by_row.rows(source, columns, cells, Resampling(chosen, replicates, seed))
     audited = Audited(cells, rows, chosen, confidence, interval)
     record = _about(source, columns, audited, notes) | summarise(audited, columns.label)
+    if held is not None:
+        record["missing"] |= held.lost
+        record["dropped"] += held.dropped
     if against is not None:
         from evenhand.auditing.against import compare, open_other
 

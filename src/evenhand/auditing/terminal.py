@@ -12,9 +12,11 @@ from evenhand.auditing.estimates import Measured
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 Record = dict[str, Any]
-BAR = 16
+BAR = 14
+LONGEST_NAME = 30  # a longer name of a group takes several lines
 MOST_ROWS = 30  # of one crossing; more are counted below it
 MOST_CLASSES = 10
 BLOCKS = ("█", "▒", "·")
@@ -39,6 +41,9 @@ def show(record: Record, console: Console) -> None:
     for note in (*record["notes"], words.missing(record)):
         if note:
             console.print(Text(note, style="dim"))
+    if any(words.below(group, record["overall"]["accuracy"]) for group in (*record["groups"], *record["marginals"])):
+        mark = "▼" if _unicode(console) else "v"
+        console.print(Text(f"{mark} the whole interval lies below the accuracy of all rows", style="dim"))
     console.print()
     for heading, groups in words.levels(record):
         console.print(_groups(heading, groups, record, console))
@@ -59,50 +64,60 @@ def show(record: Record, console: Console) -> None:
         console.print(Text.assemble(("! ", "bold yellow"), warning))
 
 
-def _grid(*headings: str, left: int = 1) -> Table:
+def _grid(*headings: str, wraps: int = 0) -> Table:
+    """A table of numbers; the first column is text, and so is the column `wraps`, which may take several lines."""
     from rich import box
     from rich.table import Table as Grid
     from rich.text import Text
 
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="dim")
     for index, heading in enumerate(headings):
-        words_wrap = index < left
         grid.add_column(
-            Text(heading), justify="left" if words_wrap else "right", no_wrap=not words_wrap, overflow="fold"
-        )
+            Text(heading), justify="left" if index in (0, wraps) else "right", no_wrap=index != wraps, overflow="fold",
+            max_width=LONGEST_NAME if index == 0 else None,
+        )  # fmt: skip
     return grid
 
 
 def _groups(heading: str, groups: list[Record], record: Record, console: Console) -> Table:
-    from rich.text import Text
+    """The groups of one crossing, with as many figures as there is room for."""
+    from rich.measure import Measurement
 
     figures = words.shown_figures(record)
+    while True:
+        grid = _with_figures(heading, groups[:MOST_ROWS], figures, record, console)
+        if not figures or Measurement.get(console, console.options.update(width=10_000), grid).maximum <= console.width:
+            return grid
+        figures = figures[:-1]
+
+
+def _with_figures(heading: str, groups: list[Record], figures: list[str], record: Record, console: Console) -> Table:
+    from rich.text import Text
+
+    interval, overall = f"{record['confidence']:.0%} interval", record["overall"]["accuracy"]
     bar_heading = "accuracy" + " " * (BAR - 8)
-    interval = f"{record['confidence']:.0%} interval"
     grid = _grid(heading, "rows", "share", bar_heading, "", interval, *map(words.title, figures))
-    overall = record["overall"]["accuracy"]
-    for group in groups[:MOST_ROWS]:
+    for group in groups:
         grid.add_row(*_cells(_name(group["group"]), group, figures, overall, console))
-    if len(record["columns"]) == 1 or heading == " × ".join(record["columns"]):
-        all_rows = {**record["overall"], "group": {}}
-        cells = _cells("all rows", all_rows, figures, overall, console)
+    if heading == " × ".join(record["columns"]):
+        cells = _cells("all rows", {**record["overall"], "group": {}}, figures, overall, console)
         grid.add_section()
-        grid.add_row(*(Text.assemble((cell.plain, "dim")) for cell in cells))
+        grid.add_row(*(Text(cell.plain, style="dim") for cell in cells))
     return grid
 
 
-def _cells(name: str, group: Record, figures: list[str], overall: Measured, console: Console) -> list[Any]:
+def _cells(name: str, group: Record, figures: list[str], overall: Measured, console: Console) -> list[Text]:
     from rich.text import Text
 
     accuracy = group["accuracy"]
     low = bool(group["group"]) and words.below(group, overall)
-    style = "bold red" if low else ""
+    mark = ("▼ " if _unicode(console) else "v ") if low else ""
     return [
         Text(name, style="bold" if low else ""),
         Text(words.rows(group["count"])),
         Text(f"{group['share']:.1%}"),
         Text(_bar(accuracy, console), style="red" if low else "cyan"),
-        Text(("▼ " if low and _unicode(console) else "") + words.number("accuracy", accuracy), style=style),
+        Text(mark + words.number("accuracy", accuracy), style="bold red" if low else ""),
         Text(words.span("accuracy", accuracy), style="dim"),
         *(Text(words.number(figure, group[figure])) for figure in figures),
     ]
@@ -146,7 +161,7 @@ def _classes(record: Record, console: Console) -> Table:
 def _headlines(record: Record) -> Table:
     from rich.text import Text
 
-    grid = _grid("", "", f"{record['confidence']:.0%} interval", "")
+    grid = _grid("", "", f"{record['confidence']:.0%} interval", "", wraps=3)
     worst = record["worst"]
     for name in words.HEADLINES:
         measured = record["overall"][name]
