@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 import torch
 
 torch.set_num_threads(1)
+# Processes that tests start are forked from one that has imported what takes seconds.
+multiprocessing.get_context("forkserver").set_forkserver_preload(["evenhand.execute", "killable"])

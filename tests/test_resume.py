@@ -18,7 +18,6 @@ from evenhand.errors import RunFailed
 LOSSES = 47
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["evenhand.train", "killable"])
 
 
 def run(folder: Path, method: str, kills: dict[str, int], **settings: Any) -> dict[str, Any] | None:
