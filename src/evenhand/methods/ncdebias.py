@@ -110,7 +110,7 @@ class NCDebias(Method):
             # One product gives all differences of two means; a pair that lacks a group is scaled to nothing.
             complete_P1 = count_G.take(state.pairs_P2).amin(1, keepdim=True).clamp_(max=1)
             contrast_PB = (complete_P1 * state.contrast_PG * share_G).index_select(1, group_B)
-            difference = (contrast_PB @ at_least_single(features_BD)).view(-1)
+            difference = torch.mm(contrast_PB, at_least_single(features_BD)).view(-1)
             loss = loss + torch.dot(difference, difference)
         if self.legacy:
             loss = loss * torch.where(state.present_G, count_G, 1).amin().clamp(max=1).round()
