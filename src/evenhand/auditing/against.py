@@ -67,8 +67,10 @@ def compare(ours: tuple[Source, Columns], theirs: tuple[Source, Columns], cells:
     rows = paired_groups(other_right_N[kept_N], right_N[kept_N], group_N, int(np.prod(cells.shape)), confidence)
     groups = groups_of(cells, tuple(range(len(cells.shape))))
     each = [{"group": dict(groups[row.group])} | _record(row) for row in rows]
+    dependent = columns.id is not None and first[columns.id].is_duplicated().any()
     return {
         "source": other.name,
+        "rows_are_dependent": bool(dependent),
         "overall": _record(everyone[0]),
         "groups": sorted(each, key=lambda record: (np.isnan(record["difference"]), record["difference"])),
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evenhand.auditing import values
+from evenhand.auditing import values, words
 from evenhand.auditing.level import Audited
 from evenhand.metrics.detectable import detectable_gap, size_warning
 
@@ -15,21 +15,16 @@ NOTICEABLE = 0.1  # a gap in accuracy that an audit should be able to see
 MOST_NAMED = 5
 
 
-def name_of(group: dict[str, Any]) -> str:
-    """A group as text: `sex=F, race=black`."""
-    return ", ".join(f"{column}={values.written(value)}" for column, value in group.items()) or "all"
-
-
 def cautions(record: dict[str, Any], audited: Audited) -> list[str]:
     """Warnings in plain words; adds to every group the smallest gap to the others that its size lets one see."""
     add_detectable_gaps(record, audited.confidence)
     found = []
-    empty = [name_of(group["group"]) for group in record["groups"] if not group["count"]]
+    empty = [words.group(group["group"]) for group in record["groups"] if not group["count"]]
     if empty:
         found.append(f"{_several(len(empty), 'group')} without rows: {_named(empty)}; nothing is known about them")
     blind = [group for group in record["groups"] if group["count"] and not _seen(group)]
     found += [
-        f"{name_of(group['group'])}: {size_warning(group['count'], group['detectable_gap'])}"
+        f"{words.group(group['group'])}: {size_warning(group['count'], group['detectable_gap'])}"
         for group in blind[:MOST_NAMED]
     ]
     if len(blind) > MOST_NAMED:

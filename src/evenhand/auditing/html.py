@@ -6,9 +6,10 @@ import math
 from html import escape
 from typing import Any
 
-from evenhand.auditing import cautions, values, words
+from evenhand.auditing import values, words
 from evenhand.auditing.estimates import Measured
 from evenhand.auditing.figures import FIGURES
+from evenhand.auditing.sections import Section, interval_heading, sections
 
 Record = dict[str, Any]
 
@@ -37,8 +38,8 @@ def render(record: Record) -> str:
     notes = [note for note in (*record["notes"], words.missing(record)) if note]
     parts += [f'<p class="dim">{escape(note)}</p>' for note in notes]
     parts += [f'<p class="warning">⚠ {escape(warning)}</p>' for warning in record["warnings"]]
-    parts.append(_headlines(record))
     parts += [_groups(heading, groups, figures, record) for heading, groups in words.levels(record)]
+    parts += [_section(section) for section in sections(record)]
     parts.append("</section>\n")
     return "\n".join(parts)
 
@@ -61,7 +62,7 @@ def bar(measured: Measured) -> str:
 
 def _groups(heading: str, groups: list[Record], figures: list[str], record: Record) -> str:
     texts = "".join(f'<th class="text" scope="col">{escape(str(name))}</th>' for name in groups[0]["group"])
-    heads = ["rows", "share", "accuracy", "", f"{record['confidence']:.0%} interval", *map(words.title, figures)]
+    heads = ["rows", "share", "accuracy", "", interval_heading(record["confidence"]), *map(words.title, figures)]
     head = texts + "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
     rows = "\n".join(_row(group, figures, record["overall"]["accuracy"]) for group in groups)
     return (
@@ -80,15 +81,18 @@ def _row(group: Record, figures: list[str], overall: Measured) -> str:
     return f"<tr{kind}>{names}{numbers}{''.join(f'<td>{cell}</td>' for cell in plain)}</tr>"
 
 
-def _headlines(record: Record) -> str:
-    rows = []
-    for name in words.HEADLINES:
-        measured = record["overall"][name]
-        about = ""
-        if name == "worst_group_accuracy" and record["worst"] is not None:
-            about = escape(cautions.name_of(record["worst"]["group"]))
-        rows.append(
-            f'<tr><td class="text">{words.plainly(name)}</td><td>{words.number(name, measured)}</td>'
-            f'<td class="dim">{words.span(name, measured)}</td><td class="text">{about}</td></tr>'
-        )
-    return "<table>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>"
+def _section(section: Section) -> str:
+    parts = [f"<h3>{escape(section.title)}</h3>"]
+    if section.rows:
+        first, *others = section.columns
+        head = f'<th class="text" scope="col">{escape(first)}</th>'
+        head += "".join(f'<th scope="col">{escape(title)}</th>' for title in others)
+        rows = "\n".join(_cells(row, stressed=index in section.stressed) for index, row in enumerate(section.rows))
+        parts.append(f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>")
+    parts += [f'<p class="dim">{escape(note)}</p>' for note in section.notes]
+    return "\n".join(parts)
+
+
+def _cells(row: tuple[str, ...], *, stressed: bool) -> str:
+    first, *others = (f"<b>{escape(cell)}</b>" if stressed else escape(cell) for cell in row)
+    return f'<tr><td class="text">{first}</td>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'

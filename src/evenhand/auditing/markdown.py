@@ -6,8 +6,9 @@ import html
 import re
 from typing import Any
 
-from evenhand.auditing import cautions, values, words
+from evenhand.auditing import values, words
 from evenhand.auditing.figures import FIGURES
+from evenhand.auditing.sections import sections
 
 Record = dict[str, Any]
 
@@ -24,13 +25,14 @@ def render(record: Record) -> str:
         lines += [f"### By {cell(' and '.join(columns))}", "", _row(heads), _row(["---"] * len(heads))]
         lines += [_row(_cells(group, figures)) for group in groups]
         lines.append("")
-    lines += ["### Over groups", "", _row(["", "value", "interval"]), _row(["---"] * 3)]
-    for name in words.HEADLINES:
-        measured = record["overall"][name]
-        lines.append(_row([words.plainly(name), words.number(name, measured), words.span(name, measured)]))
-    if record["worst"] is not None:
-        lines += ["", f"Worst group: {cell(cautions.name_of(record['worst']['group']))}."]
-    lines += ["", *(f"- ⚠ {cell(warning)}" for warning in record["warnings"])]
+    for section in sections(record):
+        lines += [f"### {cell(section.title[:1].upper() + section.title[1:])}", ""]
+        if section.rows:
+            lines += [_row([*map(cell, section.columns)]), _row(["---"] * len(section.columns))]
+            lines += [_row([*map(cell, row)]) for row in section.rows]
+        lines += [part for note in section.notes for part in ("", cell(note))]
+        lines.append("")
+    lines += [*(f"- ⚠ {cell(warning)}" for warning in record["warnings"])]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -54,12 +54,17 @@ def span(name: str, measured: Measured) -> str:
 
 def points(difference: float) -> str:
     """A difference of shares in points: `+1.2`."""
-    return "–" if math.isnan(difference) else f"{100 * difference:+.1f}"
+    return "–" if math.isnan(difference) else f"{round(100 * difference, 1) + 0.0:+.1f}"  # no −0.0
 
 
 def p_value(p: float) -> str:
     """`0.012`, `<0.001`."""
     return "–" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def group(conditions: Record) -> str:
+    """A group or slice as text: `sex=F, race=black`."""
+    return ", ".join(f"{column}={values.written(value)}" for column, value in conditions.items())
 
 
 def rows(n: int) -> str:
