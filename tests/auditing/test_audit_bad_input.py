@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from evenhand.auditing import audit
+from evenhand.auditing import audit, cells
 from evenhand.errors import BadInput
 
 GOOD = "y,p,g\n1,1,a\n0,1,b\n1,0,a\n0,0,b\n"
@@ -172,6 +172,20 @@ def test_too_many_groups_hint_at_bins():
     refuses(table, "'g' has 100000 different values", "g:0,40,60", "--max-groups")
     refuses(table | {"g": np.arange(n) % 50}, "50 g × 40 h are more than 1000 groups", group=["g", "h"])
     assert len(audited(table, group="h", max_groups=40).record["groups"]) == 40
+
+
+def test_a_large_file_is_glanced_at_first(write, monkeypatch):
+    path = write("y,p,g,h\n" + "".join(f"{row % 2},1,id{row},{row % 40}\n" for row in range(3000)))
+    monkeypatch.setattr(cells, "LARGE_FILE", 0)
+    refuses(path, "'g' has at least 3000 different values")
+    assert audited(path, group="h").record["rows"] == 3000
+
+
+def test_blanks_in_the_last_column_are_no_broken_rows(write):
+    text = "y,p,g,note\n1,1,a,\n0,1,a,x\n1,0,b,\n"
+    assert audited(write(text)).record["rows"] == 3
+    assert audited(write(text + '1,1,"b, c",\n')).record["rows"] == 4
+    refuses(write(text + '1,1,"b, c"\n'), "line 5: 3 fields, but the header has 4")
 
 
 def test_too_many_classes_hint_at_scores():

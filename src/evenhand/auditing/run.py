@@ -45,6 +45,9 @@ def audit(
     and `id` then name its columns. Without `data` they are arrays themselves, and `group` an array or a mapping of
     names to arrays. A run folder needs no names: its groups are label × attributes.
 
+    Files are counted in one streaming pass, whatever their size. `score`, `id` and `against` need single rows: the
+    named columns are read into memory; `search` reads all columns.
+
     Args:
         label: the true classes.
         prediction: the predicted classes; by default the class of the highest score, or of a probability ≥ 0.5.

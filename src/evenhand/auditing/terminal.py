@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 BAR = 14
 LONGEST_NAME = 30  # a longer name of a group takes several lines
+WIDEST = 100  # columns of a table of groups, however wide the terminal is
 MOST_ROWS = 30  # of one crossing; more are counted below it
 BLOCKS = ("█", "▒", "·")
 ASCII_BLOCKS = ("#", "=", ".")
@@ -79,10 +80,10 @@ def _groups(heading: str, groups: list[Record], record: Record, console: Console
     """The groups of one crossing, with as many figures as there is room for."""
     from rich.measure import Measurement
 
-    figures = words.shown_figures(record)
+    figures, room = words.shown_figures(record), min(console.width, WIDEST)
     while True:
         grid = _with_figures(heading, groups[:MOST_ROWS], figures, record, console)
-        if not figures or Measurement.get(console, console.options.update(width=10_000), grid).maximum <= console.width:
+        if not figures or Measurement.get(console, console.options.update(width=10_000), grid).maximum <= room:
             return grid
         figures = figures[:-1]
 
