@@ -193,6 +193,12 @@ def test_too_many_classes_hint_at_scores():
     refuses({"y": np.arange(n) % 2, "p": np.arange(n), "g": np.arange(n) % 2}, "3000 different values", "--score")
 
 
+def test_the_first_bad_weight_and_the_first_word_that_means_missing_are_placed(write):
+    path = write("y,p,g,w\n1,1,a,1\n0,1,a,-2\n1,0,b,3\n")
+    refuses(path, "weights must be finite and ≥ 0", "line 3", weight="w")
+    refuses(write("y,p,g\n1,1,a\n0,1,a\n1,NaN,b\n"), "1 in 'p'", "line 4")
+
+
 @pytest.mark.parametrize("bad", [-1.0, np.inf, np.nan])
 def test_weights_must_be_finite_and_positive(bad):
     refuses({"y": [0, 1], "p": [0, 1], "g": [0, 1], "w": [1.0, bad]}, "weights must be finite and ≥ 0", weight="w")
@@ -210,7 +216,7 @@ def test_weights_must_be_finite_and_positive(bad):
         ({"positive": "maybe"}, "positive must be one of the classes 0, 1"),
         ({"group": "g:1,x"}, "bins are written column:edge,edge"),
         ({"group": "g:40,0"}, "edges of bins must increase"),
-        ({"group": "g:0,40"}, "has bins but 4 of its values are no numbers"),
+        ({"group": "g:0,40"}, "has bins but 4 of its values are no numbers, the first in"),
         ({"missing": "ignore"}, "unknown way with missing values 'ignore'"),
         ({"confidence": 1.0}, "confidence must be between 0 and 1"),
         ({"interval": "wald"}, "unknown interval 'wald'"),

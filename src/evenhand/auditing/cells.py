@@ -11,7 +11,7 @@ import numpy as np
 
 from evenhand.auditing import broken, values
 from evenhand.auditing.columns import Columns, GroupColumn
-from evenhand.auditing.keys import aliases, sums
+from evenhand.auditing.keys import aliases, bad_weight, place, stray, sums
 from evenhand.auditing.source import Source
 from evenhand.auditing.values import Value
 from evenhand.errors import BadInput
@@ -89,7 +89,7 @@ def count_cells(source: Source, columns: Columns, missing: Missing = "error", ma
     _check_weights(source, columns, table)
     found = _typed(source, columns, table, keys, max_groups)
     if missing == "error" and found.lost:
-        raise _missing_error(source, found.lost, keys, int(table["n"].sum()))
+        raise _missing_error(source, found, keys, int(table["n"].sum()))
     return _dense(columns, table, found, keep=missing == "group", max_groups=max_groups)
 
 
@@ -126,7 +126,11 @@ def _without_blank_lines(source: Source, table: pl.DataFrame, keys: list[str]) -
 
 def _check_weights(source: Source, columns: Columns, table: pl.DataFrame) -> None:
     if columns.weight is not None and (bad := int(table["bad"].sum())):
-        raise BadInput(f"weights must be finite and ≥ 0: {bad} values of {columns.weight!r} in {source.name} are not")
+        where = place(source, bad_weight(source, columns.weight))
+        raise BadInput(
+            f"weights must be finite and ≥ 0: {bad} values of {columns.weight!r} in {source.name} are not, "
+            f"the first in {where}"
+        )
     if columns.weight is not None and not table["w"].sum() > 0:
         raise BadInput(f"the weights {columns.weight!r} in {source.name} are all 0")
 
@@ -161,12 +165,15 @@ def _typed(
 
 
 def _group_values(
-    source: Source, group: GroupColumn, raw: list[Any], table: pl.DataFrame, stray: str
+    source: Source, group: GroupColumn, raw: list[Any], table: pl.DataFrame, alias: str
 ) -> list[Value | None]:
     if not group.edges:
         return _values(source, group.name, raw)
-    if table[stray].sum():
-        raise BadInput(f"the column {group.name!r} has bins but {table[stray].sum()} of its values are no numbers")
+    if strays := int(table[alias].sum()):
+        where = place(source, stray(source, group))
+        raise BadInput(
+            f"the column {group.name!r} has bins but {strays} of its values are no numbers, the first in {where}"
+        )
     return [None if index is None else group.bins[index] for index in raw]
 
 
@@ -195,16 +202,19 @@ def _missing_rows(
     return {name: count for name, count in lost.items() if count}
 
 
-def _missing_error(source: Source, lost: Mapping[str, int], keys: Mapping[str, pl.Expr], total: int) -> BadInput:
+def _missing_error(source: Source, found: _Found, keys: Mapping[str, pl.Expr], total: int) -> BadInput:
     import polars as pl
 
-    listed = ", ".join(f"{count} in {name!r}" for name, count in lost.items())
-    is_null = pl.any_horizontal(key.is_null() for key in keys.values())
-    first = source.collect(source.frame.select(is_null.arg_true().first())).item()
-    where = f", the first in {broken.line_of(source.files, source.separator, int(first))}" if first is not None else ""
+    listed = ", ".join(f"{count} in {name!r}" for name, count in found.lost.items())
+    absent = [
+        key.is_null() | key.is_in([text for text, value in pairs if value is None and text is not None])
+        for alias, key in keys.items()
+        for pairs in [list(zip(found.raw[alias], found.meaning[alias], strict=True))]
+    ]
     return BadInput(
-        f"{source.name} has missing values: {listed} (of {total} rows{where}). --missing drop leaves these rows out, "
-        "--missing group makes a missing group value a group and a missing prediction a wrong one"
+        f"{source.name} has missing values: {listed} (of {total} rows, the first in "
+        f"{place(source, pl.any_horizontal(absent))}). --missing drop leaves these rows out, --missing group makes a "
+        "missing group value a group and a missing prediction a wrong one"
     )
 
 

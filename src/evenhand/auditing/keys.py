@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evenhand.auditing import values
-from evenhand.auditing.columns import Columns
+from evenhand.auditing import broken, values
+from evenhand.auditing.columns import Columns, GroupColumn
 from evenhand.auditing.source import Source
 
 if TYPE_CHECKING:
@@ -43,21 +43,39 @@ def as_number(name: str, kind: Any) -> pl.Expr:
     return column.cast(pl.Float64, strict=False).fill_nan(None)
 
 
+def stray(source: Source, group: GroupColumn) -> pl.Expr:
+    """Whether a value that should fall into a bin is neither a number nor missing."""
+    import polars as pl
+
+    text = pl.col(group.name).cast(pl.String).str.strip_chars().str.to_lowercase()
+    number = as_number(group.name, source.frame.collect_schema()[group.name])
+    return number.is_null() & ~text.is_in(list(values.MISSING_WORDS))
+
+
+def bad_weight(source: Source, name: str) -> pl.Expr:
+    """Whether a weight is missing, negative or infinite."""
+    weight = as_number(name, source.frame.collect_schema()[name])
+    return weight.is_null() | (weight < 0) | weight.is_infinite()
+
+
 def sums(source: Source, columns: Columns) -> list[pl.Expr]:
     """Rows (n), suspicious rows, values that no bin takes (stray0, …), and weights (w, w2, bad) of each combination."""
     import polars as pl
 
-    kinds = dict(source.frame.collect_schema())
     wanted = [pl.len().alias("n")]
     if source.suspect is not None:
         wanted.append(source.suspect.sum().alias("suspect"))
     for index, group in enumerate(columns.groups):
         if group.edges:
-            text = pl.col(group.name).cast(pl.String).str.strip_chars().str.to_lowercase()
-            stray = as_number(group.name, kinds[group.name]).is_null() & ~text.is_in(list(values.MISSING_WORDS))
-            wanted.append(stray.sum().alias(f"stray{index}"))
+            wanted.append(stray(source, group).sum().alias(f"stray{index}"))
     if columns.weight is not None:
-        weight = as_number(columns.weight, kinds[columns.weight])
-        bad = weight.is_null() | (weight < 0) | weight.is_infinite()
+        weight = as_number(columns.weight, source.frame.collect_schema()[columns.weight])
+        bad = bad_weight(source, columns.weight)
         wanted += [weight.sum().alias("w"), (weight**2).sum().alias("w2"), bad.sum().alias("bad")]
     return wanted
+
+
+def place(source: Source, wrong: pl.Expr) -> str:
+    """Where the first row is for which `wrong` is true: file and line where that can be told."""
+    row = source.collect(source.frame.select(wrong.fill_null(value=False).arg_true().first())).item()
+    return broken.line_of(source.files, source.separator, int(row or 0))
