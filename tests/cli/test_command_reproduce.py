@@ -91,10 +91,17 @@ def test_the_verdict_follows_from_the_figures(people: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_demo_ends_with_a_table_and_a_verdict(evenhand: Any, tmp_path: Path) -> None:
+def test_the_demo_shows_that_plain_training_fails_the_minority_and_that_methods_help(
+    evenhand: Any, tmp_path: Path
+) -> None:
     done = evenhand("demo", "--out", tmp_path / "demo")
     assert done.code == 0
     assert "The tables are in" in done.out
     assert "of its worst group" in done.out
     assert (tmp_path / "demo" / "table.md").is_file()
-    assert (tmp_path / "demo" / "comparison.json").is_file()
+    rows = json.loads((tmp_path / "demo" / "comparison.json").read_text())["rows"]
+    mean = {row["method"]: {name: figure["mean"] for name, figure in row["metrics"].items()} for row in rows}
+    worst = {method: metrics["worst_group_accuracy"] for method, metrics in mean.items()}
+    assert mean["erm"]["accuracy"] - worst["erm"] >= 0.20
+    for method in ("rwg", "groupdro", "ncdebias"):
+        assert worst[method] >= worst["erm"] + 0.10, method

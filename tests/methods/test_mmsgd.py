@@ -22,7 +22,7 @@ def split_with_losses(losses: list[float], each: int = 4, *, attributes: int = 3
 
 
 def begin(train: Split, val: Split, model: Model | None = None, **options: Any) -> tuple[MMSGD, Model, Any]:
-    method, model = MMSGD(**options), model or tiny.echo()
+    method, model = MMSGD(**{"groups": "group", **options}), model or tiny.echo()
     torch.manual_seed(0)
     return method, model, method.start(train, model, val)
 
@@ -160,7 +160,7 @@ def test_errors() -> None:
     train = Split.of(x, y * 0, a, n_classes=2, attribute_sizes=[2])
     val = Split.of(x, y * 0 + 1, a, n_classes=2, attribute_sizes=[2])
     with pytest.raises(BadInput, match="MMSGD needs a group with rows both in training and in validation"):
-        MMSGD().start(train, tiny.network(), val)
+        MMSGD(groups="group").start(train, tiny.network(), val)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 import tiny
 from evenhand.batch import Batch, Split
 from evenhand.errors import BadInput
+from evenhand.methods.erm import ERM
 from evenhand.methods.ncdebias import NCDebias
 from evenhand.model import Model
 
@@ -244,3 +245,11 @@ def test_statistics_from_validation_need_it(options: Any) -> None:
 def test_a_negative_weight_is_refused() -> None:
     with pytest.raises(BadInput, match="align_weight of NCDebias must be at least 0, got -1"):
         NCDebias(align_weight=-1)
+
+
+def test_a_warm_start_is_a_stage_of_plain_training_before() -> None:
+    plain, debias = NCDebias(warm_start=2).stages()
+    assert (plain.method, plain.epochs, plain.trains) == (ERM(), 2, "all")
+    assert (debias.method, debias.epochs, debias.trains) == (NCDebias(warm_start=2), None, "encoder")
+    with pytest.raises(BadInput, match="warm_start of NCDebias must be at least 0, got -1"):
+        NCDebias(warm_start=-1)

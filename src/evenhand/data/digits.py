@@ -66,10 +66,11 @@ class Digits(DataSet):
     licence: ClassVar[str] = "CC BY 4.0 (digits)"
     recommended: ClassVar[Mapping[str, Any]] = {
         "encoder": "small_cnn",
-        "epochs": 6,
-        "batch_size": 128,
+        "epochs": 8,
+        "batch_size": 64,
         "optimizer": "adam",
         "lr": 1e-3,
+        "schedule": "cosine",
     }
 
     seed: int = 0

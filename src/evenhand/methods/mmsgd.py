@@ -61,8 +61,8 @@ class MMSGD(Method):
 
     Attributes:
         whole_share: in [0, 1]; 0 always trains on the worst group, 1 is plain training with replacement.
-        groups: "group" (class and attribute, as in the comparison of Lu, Chai and Wang 2024) or "attribute" (as in the
-            authors' paper).
+        groups: "attribute" (as in the authors' paper) or "group" (class and attribute). With "group" a batch holds one
+            class only, which small data and large learning rates do not bear.
         val_rows: validation rows of each group looked at in each batch, at least 1; more is a steadier and slower loss.
         ema: weight of the newest loss in the running mean, in (0, 1]; 1 uses the newest only.
         warm_start: epochs of plain training before, at least 0.
@@ -71,12 +71,12 @@ class MMSGD(Method):
         BadInput: no validation split, no attributes or one value only in either split, no group with rows in both, or
             an option outside its range.
 
-    Differs from the authors' code: a running loss on a few validation rows instead of all rows in each step; the groups
-    by default; the last network is returned, as in their MLP version, not the mean of all.
+    Differs from the authors' code: a running loss on a few validation rows instead of all rows in each step; the last
+    network is returned, as in their MLP version, not the mean of all.
     """
 
     whole_share: float = 0.0
-    groups: Literal["group", "attribute"] = "group"
+    groups: Literal["group", "attribute"] = "attribute"
     val_rows: int = 8
     ema: float = 0.1
     warm_start: int = 0

@@ -23,6 +23,7 @@ from evenhand.methods._base import (
     require_range,
     require_validation,
 )
+from evenhand.methods.erm import ERM
 from evenhand.model import Model, in_chunks
 
 
@@ -63,6 +64,9 @@ class NCDebias(Method):
         group_ce: the sum over groups of mean cross-entropies; False takes the mean over rows.
         align_weight: at least 0; 0 is no alignment.
         statistics_from: the split whose rows give `weight_CD`, "train" or "val"; largest groups are those in training.
+        warm_start: epochs of plain training before, at least 0, as the published code has for text. An encoder without
+            pretrained weights may need one: where all classes have nearly the same mean features, the frozen
+            classifier cannot tell them apart, and the features collapse.
         legacy: as the published code does it: weights from the validation split with the model in train mode, the
             classifier's bias left at its random values, and a batch that lacks any group has loss 0.
 
@@ -79,6 +83,7 @@ class NCDebias(Method):
     group_ce: bool = True
     align_weight: float = 1.0
     statistics_from: Literal["train", "val"] = "train"
+    warm_start: int = 0
     legacy: bool = False
 
     needs_groups = True
@@ -86,9 +91,11 @@ class NCDebias(Method):
 
     def __post_init__(self) -> None:
         require_range(self, "align_weight", 0)
+        require_range(self, "warm_start", 0)
 
     def stages(self) -> tuple[Stage, ...]:
-        return (Stage(self, trains="encoder" if self.freeze_classifier else "all"),)
+        debias = Stage(self, trains="encoder" if self.freeze_classifier else "all")
+        return (Stage(ERM(), epochs=self.warm_start), debias) if self.warm_start else (debias,)
 
     def start(self, split: Split, model: Model, val: Split | None = None) -> State:
         require_groups(split, self)
