@@ -110,6 +110,6 @@ def train(folder: Path, method: str, kills: dict[str, int], result: Path, settin
         model, chosen, train_split, val, Settings(**{"epochs": 3, "batch_size": 16, **settings}),
         checkpoint=folder / "checkpoint.pt", checkpoint_every=0,
     )  # fmt: skip
-    history = [{**record, "seconds": None} for record in fitted.history]
+    history = [{k: v for k, v in record.items() if not k.startswith("seconds")} for record in fitted.history]
     found = {"model": fitted.model.state_dict(), "history": history, "epoch": fitted.epoch, "score": fitted.score}
     torch.save(found, result)

@@ -41,7 +41,7 @@ class Fitted:
         epoch: which epoch of the last stage that was, from 0.
         score: its validation score under the selection rule, in [0, 1].
         history: one record an epoch: stage, epoch, lr, per group the loss, accuracy and count on train (while it was
-            trained on) and on val, the score, and the seconds it took.
+            trained on) and on val, the score, and the seconds it took, in all and for its batches alone.
     """
 
     model: Model
@@ -270,6 +270,7 @@ class _Loop:
             if self.file and time.monotonic() >= self.due and seen.first_not_finite() is None:
                 self._take_snapshot()
                 self._store_snapshot()
+        self.seconds_training = time.perf_counter() - self.started
         if not len(seen):
             raise BadInput(f"{type(self.method).__name__} yielded no batch from {len(self.train)} rows")
 
@@ -288,6 +289,7 @@ class _Loop:
             "val": per_group(row_figures(logits_NC, val.y), val.group, val.n_groups),
             "score": points,
             "seconds": time.perf_counter() - self.started,
+            "seconds_training": self.seconds_training,
         }
         if self.on_epoch:
             self.on_epoch(record, self.model)
