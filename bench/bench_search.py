@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 
-from evenhand.auditing.search import search
-from evenhand.auditing.slicing import SliceColumn
+from evenhand.auditing.searching.search import search
+from evenhand.auditing.searching.slicing import SliceColumn
 
 CARDINALITIES, SAMPLE = (2, 3, 4, 5, 6, 8, 10, 20), 200
 

@@ -2,12 +2,14 @@
 
     audit("predictions.csv", label="y", prediction="p", group=["sex", "race"])
 
-One pass counts how often each (group, label, prediction) occurs (`cells`); every figure that counts determine is read
-off them (`figures`, `reduce`), those from scores need single rows (`rows`). `summary` is the audit as one dictionary,
-which `terminal`, `markdown` and `html` show. Needs no torch; Polars and SciPy are imported when they are needed.
+`run` reads top down: `reading` opens the source, `counting` goes once over its rows, `figures` turns counts and scores
+into numbers with intervals, `summary` gathers them in one dictionary, which `output` shows. Beside it stand `against`
+(two models), `searching` (the worst slices) and `gate` (conditions that fail a build). Needs no torch; Polars and SciPy
+are imported when they are needed.
 """
 
-from .estimates import Measured
+from evenhand.auditing.figures.estimates import Measured
+
 from .result import Audit
 from .run import audit
 from .scorer import Scorer

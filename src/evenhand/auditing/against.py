@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evenhand.auditing import memory, values
-from evenhand.auditing.cells import Cells
-from evenhand.auditing.columns import Columns, require
-from evenhand.auditing.keys import aliases
+from evenhand.auditing.counting.cells import Cells
+from evenhand.auditing.counting.keys import aliases
+from evenhand.auditing.counting.rows import codes, read
 from evenhand.auditing.level import groups_of
-from evenhand.auditing.rows import codes, read
-from evenhand.auditing.source import Source, open_path
+from evenhand.auditing.reading import memory, values
+from evenhand.auditing.reading.columns import Columns, require
+from evenhand.auditing.reading.source import Source, open_path
 from evenhand.errors import BadInput
 from evenhand.metrics.mcnemar import PairedGroup, paired_groups
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from evenhand.auditing import values, words
 from evenhand.auditing.level import Audited
+from evenhand.auditing.output import words
+from evenhand.auditing.reading import values
 from evenhand.metrics.detectable import detectable_gap, size_warning
 
 NOTICEABLE = 0.1  # a gap in accuracy that an audit should be able to see

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from evenhand.auditing.cells import Cells
-from evenhand.auditing.estimates import Estimate
-from evenhand.auditing.figures import Table, class_figures, from_counts
-from evenhand.auditing.values import Value
+from evenhand.auditing.counting.cells import Cells
+from evenhand.auditing.figures.counted import Table, class_figures, from_counts
+from evenhand.auditing.figures.estimates import Estimate
+from evenhand.auditing.reading.values import Value
 from evenhand.metrics.counts import IntArray
 from evenhand.metrics.intervals import IntervalMethod
 
 if TYPE_CHECKING:
-    from evenhand.auditing.rows import Rows
+    from evenhand.auditing.counting.rows import Rows
 
 Axes = tuple[int, ...]
 Number = TypeVar("Number", np.int64, np.float64)
@@ -64,7 +64,7 @@ def level(audited: Audited, axes: Axes) -> Level:
     table = table_of(audited, axes)
     figures = from_counts(table, audited.positive)
     if audited.rows is not None:
-        figures |= audited.rows.figures(axes, audited)
+        figures |= audited.rows.figures(axes, audited.cells.shape)
     return Level(axes, groups_of(audited.cells, axes), table, figures)
 
 
@@ -76,7 +76,7 @@ def table_of(audited: Audited, axes: Axes) -> Table:
     effective = None
     if audited.rows is not None and audited.rows.clusters is not None:
         proportions = Table(count, weight).proportions()
-        effective = audited.rows.effective(axes, audited, {name: p.value for name, p in proportions.items()})
+        effective = audited.rows.effective(axes, cells.shape, {name: p.value for name, p in proportions.items()})
     return Table(count, weight, weight2, effective, audited.method)
 
 

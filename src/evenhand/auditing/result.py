@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from evenhand.auditing.estimates import Measured
-from evenhand.auditing.figures import FIGURES
+from evenhand.auditing.figures.estimates import Measured
+from evenhand.auditing.figures.names import FIGURES
 from evenhand.files import json_text
 
 if TYPE_CHECKING:
@@ -81,18 +81,18 @@ class Audit:
 
     def to_markdown(self) -> str:
         """The groups as a Markdown table, under a line with what matters most."""
-        from evenhand.auditing import markdown
+        from evenhand.auditing.output import markdown
 
         return markdown.render(self.record)
 
     def to_html(self) -> str:
         """A self-contained <section> for a page; every text of the data is escaped."""
-        from evenhand.auditing import html
+        from evenhand.auditing.output import html
 
         return html.render(self.record)
 
     def __str__(self) -> str:
-        from evenhand.auditing import terminal
+        from evenhand.auditing.output import terminal
 
         return terminal.text(self.record)
 

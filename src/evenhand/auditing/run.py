@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from evenhand.auditing import cautions, memory, values
-from evenhand.auditing.cells import MISSING, MOST_GROUPS, NO_PREDICTION, Cells, Missing, count_cells
-from evenhand.auditing.columns import PREDICTED, Columns, ScoreKind, resolve
+from evenhand.auditing import cautions
+from evenhand.auditing.counting.cells import MISSING, MOST_GROUPS, NO_PREDICTION, Cells, Missing, count_cells
 from evenhand.auditing.level import Audited
+from evenhand.auditing.reading import memory, values
+from evenhand.auditing.reading.columns import PREDICTED, Columns, ScoreKind, resolve
+from evenhand.auditing.reading.source import Source, open_path
 from evenhand.auditing.result import Audit
-from evenhand.auditing.source import Source, open_path
 from evenhand.auditing.summary import summarise
 from evenhand.errors import BadInput, unknown
 from evenhand.metrics.intervals import IntervalMethod
@@ -79,8 +80,8 @@ def audit(
     columns = resolve(source.columns, source.name, score_kind=named.pop("score_kind", score_kind), **named)
     rows, held, asked = None, None, columns
     if columns.by_row or search:
-        from evenhand.auditing import rows as by_row
-        from evenhand.auditing.scores import Resampling
+        from evenhand.auditing.counting import rows as by_row
+        from evenhand.auditing.figures.scored import Resampling
 
         held = by_row.read(source, columns, positive, missing, everything=search)
         source, columns = held.source, held.columns
@@ -99,7 +100,7 @@ def audit(
         other = open_other(against, asked, split, positive)
         record["against"] = compare((source, columns), other, cells, confidence)
     if search:
-        from evenhand.auditing.slices import find_slices
+        from evenhand.auditing.searching.slices import find_slices
 
         record["slices"] = find_slices(source, columns, cells, confidence, seed)
     record["warnings"] = cautions.cautions(record, audited)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evenhand.auditing.figures import FIGURES
+from evenhand.auditing.figures.names import FIGURES
 from evenhand.auditing.run import audit
 from evenhand.errors import BadInput, unknown
 

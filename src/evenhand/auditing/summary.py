@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from evenhand.auditing import reduce
-from evenhand.auditing.estimates import Estimate, Flat, Measured
-from evenhand.auditing.figures import FIGURES
+from evenhand.auditing.figures import reduce
+from evenhand.auditing.figures.estimates import Estimate, Flat, Measured
+from evenhand.auditing.figures.names import FIGURES
 from evenhand.auditing.level import Audited, Level, by_class, level, marginal_axes
 from evenhand.metrics.class_thirds import third_accuracy, thirds
 from evenhand.metrics.counts import IntArray

@@ -95,7 +95,8 @@ def audit(
     Example: evenhand audit predictions.csv --label y --prediction p --group sex --group age:0,40,60
     """
     from evenhand.auditing import audit as run
-    from evenhand.auditing import gate, terminal
+    from evenhand.auditing import gate
+    from evenhand.auditing.output import terminal
 
     for path in (json, csv, markdown, html, junit):
         check_writable(path)

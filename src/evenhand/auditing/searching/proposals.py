@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evenhand.auditing.searching.excess import Moments, moments, z_score
 from evenhand.metrics.counts import FloatArray, IntArray
-
-from .excess import Moments, moments, z_score
 
 MAX_CROSSINGS = 2000  # crossings of as many columns: above, those that extend the worst are searched
 PROPOSALS = 400  # cells of a crossing that are proposed at most, worst first

@@ -6,9 +6,10 @@ import io
 import math
 from typing import TYPE_CHECKING, Any
 
-from evenhand.auditing import values, words
-from evenhand.auditing.estimates import Measured
-from evenhand.auditing.sections import Section, interval_heading, sections
+from evenhand.auditing.figures.estimates import Measured
+from evenhand.auditing.output import words
+from evenhand.auditing.output.sections import Section, interval_heading, sections
+from evenhand.auditing.reading import values
 
 if TYPE_CHECKING:
     from rich.console import Console

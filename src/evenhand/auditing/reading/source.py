@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evenhand.auditing import broken
+from evenhand.auditing.reading import broken
 from evenhand.errors import BadInput
 
 if TYPE_CHECKING:

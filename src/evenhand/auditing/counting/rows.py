@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evenhand.auditing import broken, probabilities
-from evenhand.auditing.cells import Cells, Missing
-from evenhand.auditing.clusters import Clusters, effective_rows
-from evenhand.auditing.columns import PREDICTED, ROW, Columns
-from evenhand.auditing.estimates import Estimate
-from evenhand.auditing.keys import aliases, as_number
-from evenhand.auditing.scores import Resampling, Scores, score_figures
-from evenhand.auditing.source import Source
+from evenhand.auditing.counting import probabilities
+from evenhand.auditing.counting.cells import Cells, Missing
+from evenhand.auditing.counting.keys import aliases, as_number
+from evenhand.auditing.figures.clusters import Clusters, effective_rows
+from evenhand.auditing.figures.estimates import Estimate
+from evenhand.auditing.figures.scored import Resampling, Scores, score_figures
+from evenhand.auditing.reading import broken
+from evenhand.auditing.reading.columns import PREDICTED, ROW, Columns
+from evenhand.auditing.reading.source import Source
 from evenhand.errors import BadInput
 from evenhand.metrics.counts import FloatArray, IntArray
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from evenhand.auditing.level import Audited
 
 
 @dataclass(frozen=True)
@@ -54,21 +53,21 @@ class Rows:
             group_N = group_N * shape[axis] + self.groups[:, axis]
         return group_N
 
-    def figures(self, axes: tuple[int, ...], audited: Audited) -> dict[str, Estimate]:
+    def figures(self, axes: tuple[int, ...], shape: tuple[int, ...]) -> dict[str, Estimate]:
         """The figures from scores of each group of the crossing; empty without scores."""
         if self.scores is None:
             return {}
-        group_N = self.group_N(axes, audited.cells.shape)
-        n_groups = int(np.prod([audited.cells.shape[axis] for axis in axes], dtype=np.int64))
+        group_N = self.group_N(axes, shape)
+        n_groups = int(np.prod([shape[axis] for axis in axes], dtype=np.int64))
         cluster_N = None if self.clusters is None else self.clusters.code
         return score_figures(self.scores, self.label, group_N, n_groups, weight_N=self.weight, cluster_N=cluster_N)
 
     def effective(
-        self, axes: tuple[int, ...], audited: Audited, value: Mapping[str, FloatArray]
+        self, axes: tuple[int, ...], shape: tuple[int, ...], value: Mapping[str, FloatArray]
     ) -> dict[str, FloatArray]:
         """Independent rows that would say as much, for each proportion of the crossing."""
         assert self.clusters is not None
-        group_N = self.group_N(axes, audited.cells.shape)
+        group_N = self.group_N(axes, shape)
         return effective_rows(self.clusters, group_N, (self.label, self.prediction), self.weight, value)
 
 

@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from evenhand.auditing.estimates import Bounds, Estimate
+from evenhand.auditing.figures.estimates import Bounds, Estimate
 from evenhand.metrics.bootstrap import bootstrap
 from evenhand.metrics.calibration import brier, calibration_interval, log_loss
 from evenhand.metrics.counts import FloatArray, IntArray, ratio

@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from evenhand.auditing import audit, cells
+from evenhand.auditing import audit
+from evenhand.auditing.counting import cells
 from evenhand.errors import BadInput
 
 GOOD = "y,p,g\n1,1,a\n0,1,b\n1,0,a\n0,0,b\n"

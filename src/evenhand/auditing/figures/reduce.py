@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evenhand.auditing.estimates import Estimate, Mean, Measured, Stack
+from evenhand.auditing.figures.estimates import Estimate, Mean, Measured, Stack
 from evenhand.metrics.counts import FloatArray
 
 

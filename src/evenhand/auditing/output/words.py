@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from evenhand.auditing import values
-from evenhand.auditing.estimates import Measured
-from evenhand.auditing.figures import FIGURES
+from evenhand.auditing.figures.estimates import Measured
+from evenhand.auditing.figures.names import FIGURES
+from evenhand.auditing.reading import values
 
 Record = dict[str, Any]
 PLAIN = ("log_loss", "brier", "calibration_error", "auc", "average_precision")  # read as numbers, not as shares

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evenhand.auditing import broken, values
-from evenhand.auditing.cells import NO_PREDICTION, Cells, Missing
-from evenhand.auditing.columns import ROW, Columns
-from evenhand.auditing.keys import as_number
-from evenhand.auditing.scores import Resampling, Scores
-from evenhand.auditing.source import Source
-from evenhand.auditing.values import Value
+from evenhand.auditing.counting.cells import NO_PREDICTION, Cells, Missing
+from evenhand.auditing.counting.keys import as_number
+from evenhand.auditing.figures.scored import Resampling, Scores
+from evenhand.auditing.reading import broken, values
+from evenhand.auditing.reading.columns import ROW, Columns
+from evenhand.auditing.reading.source import Source
+from evenhand.auditing.reading.values import Value
 from evenhand.errors import BadInput
 from evenhand.metrics.counts import FloatArray
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evenhand.auditing import broken, values
-from evenhand.auditing.columns import Columns, GroupColumn
-from evenhand.auditing.source import Source
+from evenhand.auditing.reading import broken, values
+from evenhand.auditing.reading.columns import Columns, GroupColumn
+from evenhand.auditing.reading.source import Source
 
 if TYPE_CHECKING:
     import polars as pl

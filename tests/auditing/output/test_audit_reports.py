@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 import evenhand
-from evenhand.auditing import Measured, audit, terminal
+from evenhand.auditing import Measured, audit
+from evenhand.auditing.output import terminal
 
 EVIL = "<script>alert('x')</script>|`a`&\n[link](x)"
 

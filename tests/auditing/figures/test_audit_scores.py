@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as sk
 
 from evenhand.auditing import audit
-from evenhand.auditing.clusters import Clusters, effective_rows
+from evenhand.auditing.figures.clusters import Clusters, effective_rows
 from evenhand.errors import BadInput
 
 

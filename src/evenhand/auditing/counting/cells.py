@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from evenhand.auditing import broken, values
-from evenhand.auditing.columns import Columns, GroupColumn
-from evenhand.auditing.keys import aliases, bad_weight, place, stray, sums
-from evenhand.auditing.source import Source
-from evenhand.auditing.values import Value
+from evenhand.auditing.counting.keys import aliases, bad_weight, place, stray, sums
+from evenhand.auditing.reading import broken, values
+from evenhand.auditing.reading.columns import Columns, GroupColumn
+from evenhand.auditing.reading.source import Source
+from evenhand.auditing.reading.values import Value
 from evenhand.errors import BadInput
 from evenhand.metrics.counts import FloatArray, IntArray
 

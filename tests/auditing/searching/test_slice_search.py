@@ -5,10 +5,10 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from evenhand.auditing import proposals
-from evenhand.auditing.proposals import Half, Proposals
-from evenhand.auditing.search import search
-from evenhand.auditing.slicing import SliceColumn
+from evenhand.auditing.searching import proposals
+from evenhand.auditing.searching.proposals import Half, Proposals
+from evenhand.auditing.searching.search import search
+from evenhand.auditing.searching.slicing import SliceColumn
 from evenhand.errors import BadInput
 
 CARDINALITIES = (2, 3, 4, 5, 8, 12)

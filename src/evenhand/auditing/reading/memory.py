@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evenhand.auditing.source import Source
+from evenhand.auditing.reading.source import Source
 from evenhand.errors import BadInput
 
 if TYPE_CHECKING:

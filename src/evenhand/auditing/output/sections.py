@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from evenhand.auditing import values, words
-from evenhand.auditing.estimates import Measured
+from evenhand.auditing.figures.estimates import Measured
+from evenhand.auditing.output import words
+from evenhand.auditing.reading import values
 
 Record = dict[str, Any]
 MOST_CLASSES = 20  # the worst; JSON has all

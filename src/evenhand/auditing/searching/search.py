@@ -16,12 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evenhand.auditing.searching.excess import Moments, benjamini_hochberg, interval, moments, p_value, z_score
+from evenhand.auditing.searching.proposals import PROPOSED, Conditions, Half, Proposal, Proposals
+from evenhand.auditing.searching.slicing import SliceColumn
 from evenhand.errors import BadInput
 from evenhand.metrics.counts import FloatArray
-
-from .excess import Moments, benjamini_hochberg, interval, moments, p_value, z_score
-from .proposals import PROPOSED, Conditions, Half, Proposal, Proposals
-from .slicing import SliceColumn
 
 TRIED = 400  # slices considered in step 2, worst first
 TESTS = 50  # slices tested in step 3

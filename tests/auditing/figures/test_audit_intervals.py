@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from evenhand.auditing import reduce
-from evenhand.auditing.estimates import Mean, Proportion, Stack, Take, Transformed, complement, f1_of_jaccard
-from evenhand.auditing.figures import Table, class_figures, from_counts
+from evenhand.auditing.figures import reduce
+from evenhand.auditing.figures.counted import Table, class_figures, from_counts
+from evenhand.auditing.figures.estimates import Mean, Proportion, Stack, Take, Transformed, complement, f1_of_jaccard
 from evenhand.metrics import clopper_pearson, wilson, worst_group
 
 PART, WHOLE = np.array([0, 3, 45, 50, 0]), np.array([10, 12, 50, 50, 0])

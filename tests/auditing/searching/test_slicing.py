@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenhand.auditing.slicing import SliceColumn, binned, categorical
+from evenhand.auditing.searching.slicing import SliceColumn, binned, categorical
 from evenhand.errors import BadInput
 
 

@@ -6,9 +6,10 @@ import html
 import re
 from typing import Any
 
-from evenhand.auditing import values, words
-from evenhand.auditing.figures import FIGURES
-from evenhand.auditing.sections import sections
+from evenhand.auditing.figures.names import FIGURES
+from evenhand.auditing.output import words
+from evenhand.auditing.output.sections import sections
+from evenhand.auditing.reading import values
 
 Record = dict[str, Any]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evenhand.auditing import values
-from evenhand.auditing.cells import Cells
-from evenhand.auditing.columns import PREDICTED, Columns
-from evenhand.auditing.keys import aliases
-from evenhand.auditing.rows import codes
-from evenhand.auditing.search import search
-from evenhand.auditing.slicing import SliceColumn, binned
-from evenhand.auditing.source import Source
+from evenhand.auditing.counting.cells import Cells
+from evenhand.auditing.counting.keys import aliases
+from evenhand.auditing.counting.rows import codes
+from evenhand.auditing.reading import values
+from evenhand.auditing.reading.columns import PREDICTED, Columns
+from evenhand.auditing.reading.source import Source
+from evenhand.auditing.searching.search import search
+from evenhand.auditing.searching.slicing import SliceColumn, binned
 
 if TYPE_CHECKING:
     import polars as pl

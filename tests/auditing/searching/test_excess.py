@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, fisher_exact, t, ttest_ind
 
-from evenhand.auditing.excess import Moments, benjamini_hochberg, interval, moments, p_value, z_score
+from evenhand.auditing.searching.excess import Moments, benjamini_hochberg, interval, moments, p_value, z_score
 from evenhand.errors import BadInput
 from evenhand.metrics import wilson
 

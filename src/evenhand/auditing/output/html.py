@@ -6,10 +6,11 @@ import math
 from html import escape
 from typing import Any
 
-from evenhand.auditing import values, words
-from evenhand.auditing.estimates import Measured
-from evenhand.auditing.figures import FIGURES
-from evenhand.auditing.sections import Section, interval_heading, sections
+from evenhand.auditing.figures.estimates import Measured
+from evenhand.auditing.figures.names import FIGURES
+from evenhand.auditing.output import words
+from evenhand.auditing.output.sections import Section, interval_heading, sections
+from evenhand.auditing.reading import values
 
 Record = dict[str, Any]
 

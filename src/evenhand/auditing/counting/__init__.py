@@ -1,0 +1,1 @@
+"""From a source to numbers: how often each combination occurs, and single rows where counts are not enough."""

@@ -1,0 +1,1 @@
+"""What is read: files and tables, their columns, what their values mean, and where they are broken."""

@@ -1,0 +1,1 @@
+"""The search for the worst slices, which nobody named, among combinations of columns."""
