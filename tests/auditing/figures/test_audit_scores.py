@@ -6,7 +6,9 @@ from sklearn import metrics as sk
 
 from evenhand.auditing import audit
 from evenhand.auditing.figures.clusters import Clusters, effective_rows
+from evenhand.auditing.figures.scored import FromResamples, Resampling, Scores, score_figures
 from evenhand.errors import BadInput
+from evenhand.metrics.resampled import Resampled
 
 
 def rows(n=400, classes=2, seed=0):
@@ -164,3 +166,41 @@ def test_scores_must_be_one_or_one_per_class():
         audit(label=y, prediction=p.argmax(axis=1), score=p[:, 0], group=a)
     with pytest.raises(BadInput, match="a score that only ranks"):
         audit(label=y > 0, score=p[:, 0], score_kind="score", group=a)
+
+
+@pytest.mark.parametrize(("sizes", "confused"), [((80, 80, 80), False), ((160, 60, 20), True)])
+def test_macro_auc_varies_as_a_joint_bootstrap_says(sizes, confused):
+    """Whether the AUC of the classes rise and fall together or not: all come from the same resamples."""
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.repeat(np.arange(3), sizes))
+    score = rng.normal(size=(240, 3)) + np.eye(3)[y]
+    if confused:  # 0 is taken for 1, and 1 for 0
+        score = np.stack([-score[:, 1], score[:, 1], 3.0 * (y == 2)], axis=1)
+    scores = Scores(score, are_probabilities=False, how=Resampling(None, 400, 0))
+    found = score_figures(scores, y, np.zeros(240, dtype=np.int64), 1)["auc"]
+    naive = [
+        np.mean([sk.roc_auc_score(y[rows] == c, score[rows, c]) for c in range(3)])
+        for rows in rng.integers(0, 240, (400, 240))
+    ]
+    assert found.of.replicates.std() == pytest.approx(np.std(naive), rel=0.15)
+    low, high = found.interval(0.95)
+    assert (low[0], high[0]) == pytest.approx(np.quantile(naive, [0.025, 0.975]), abs=0.15 * (high[0] - low[0]))
+
+
+def test_a_class_that_a_group_lacks_is_left_out_of_its_mean():
+    y, a, p, _ = rows(n=120, classes=3)
+    lacking = (a == 0) & (y == 2)
+    y, a, p = y[~lacking], a[~lacking], p[~lacking]
+    found = audit(label=y, score=p, group=a, replicates=50)
+    group = next(one for one in found.record["groups"] if one["group"]["group"] == 0)
+    wanted = np.mean([sk.roc_auc_score(y[a == 0] == c, p[a == 0, c]) for c in (0, 1)])
+    assert group["auc"] == pytest.approx(wanted)
+    assert group["auc"].low < wanted < group["auc"].high
+
+
+def test_resamples_without_a_value_do_not_widen_an_interval():
+    replicates = np.random.default_rng(0).normal(0.7, 0.05, (40, 1))
+    holes = np.where(np.arange(40)[:, None] % 4 == 0, np.nan, replicates)
+    value = np.array([0.7])
+    low, high = FromResamples(Resampled(value, holes)).interval(0.95)
+    assert high - low == pytest.approx(2 * 1.96 * np.nanstd(holes, ddof=1), rel=1e-3)

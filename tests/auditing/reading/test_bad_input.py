@@ -250,3 +250,11 @@ def test_arrays_need_a_label_and_a_group():
         audit(prediction=[1], group=[1])
     with pytest.raises(BadInput, match="name at least one group"):
         audit(label=[1, 0], prediction=[1, 0])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_blank_line_before_the_header_is_no_reason_to_warn(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("\ny,p,g\n1,1,a\n0,1\n")
+    with pytest.raises(BadInput, match=r"line 4|fields|column"):
+        audit(path, label="y", prediction="p", group="g")

@@ -12,7 +12,7 @@ from evenhand.metrics.bootstrap import bootstrap
 from evenhand.metrics.calibration import brier, calibration_interval, log_loss
 from evenhand.metrics.counts import FloatArray, IntArray, ratio
 from evenhand.metrics.resampled import Resampled
-from evenhand.metrics.weighted import AUC, AveragePrecision, CalibrationGaps, Mean, Statistic
+from evenhand.metrics.weighted import AUC, AveragePrecision, CalibrationGaps, Mean, Statistic, Together
 
 REPLICATES, REPLICATES_OF_MANY, MANY_ROWS = 200, 50, 200_000
 ENOUGH = 2.5  # resamples beyond an end of an interval, from which on percentiles are used
@@ -75,7 +75,7 @@ class FromResamples:
         low, high = self.of.interval(confidence)
         if tail * len(self.of.replicates) < ENOUGH:
             known = np.isfinite(low)
-            sd = np.where(known, np.nan_to_num(self.of.replicates), 0.0).std(axis=0, ddof=1)
+            sd = np.nanstd(np.where(known, self.of.replicates, 0.0), axis=0, ddof=1)
             half = np.where(known, NormalDist().inv_cdf(1 - tail) * sd, np.nan)
             low, high = self.value - half, self.value + half
         empty = ~np.isfinite(self.value)
@@ -121,8 +121,10 @@ def score_figures(
 
     found: dict[str, Estimate] = {}
     for name, ranks in (("auc", AUC), ("average_precision", AveragePrecision)):
-        parts = [resampled(ranks(score_N, y_N == c)) for c, score_N in _one_against_rest(scores)]
-        found[name] = FromResamples(_macro(parts) if len(parts) > 1 else parts[0])
+        first, *others = (ranks(score_N, y_N == c) for c, score_N in _one_against_rest(scores))
+        # Means over classes need all of them under the same resamples.
+        means = resampled(Together((first, *others))).reduce(_mean_of_defined) if others else resampled(first)
+        found[name] = FromResamples(means)
     if not scores.are_probabilities:
         return found
     if scores.positive is not None:
@@ -148,11 +150,7 @@ def _of_positive(scores: Scores) -> FloatArray:
     return np.ascontiguousarray(scores.score[:, column or 0])
 
 
-def _macro(parts: list[Resampled]) -> Resampled:
-    """The mean over the classes that are defined; resampled together, so how they depend on each other is in it."""
-    value_CK, replicates_RCK = np.stack([part.value for part in parts]), np.stack([p.replicates for p in parts], axis=1)
-    defined_CK = np.isfinite(value_CK)
-    filled_RCK = np.where(np.isfinite(replicates_RCK), replicates_RCK, value_CK)
-    n_K = defined_CK.sum(axis=0)
-    value_K = ratio(np.where(defined_CK, value_CK, 0).sum(axis=0), n_K)
-    return Resampled(value_K, ratio(np.where(defined_CK, filled_RCK, 0).sum(axis=1), n_K))
+def _mean_of_defined(value_RKC: FloatArray) -> FloatArray:
+    """The mean over the classes that are defined: a class that a resample lacks is left out of that resample."""
+    defined_RKC = np.isfinite(value_RKC)
+    return ratio(np.where(defined_RKC, value_RKC, 0).sum(axis=-1), defined_RKC.sum(axis=-1))

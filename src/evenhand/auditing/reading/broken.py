@@ -104,6 +104,8 @@ def _is_regular(file: Path, separator: str) -> bool:
     try:
         lines = pl.scan_csv(file, has_header=False, separator="\x01", quote_char=None, schema={"line": pl.String})
         wanted = lines.head(1).select(count).collect().item()
+        if wanted is None:  # a blank line where the header should be
+            return False
         odd = line.is_not_null() & (line.str.contains('"', literal=True) | (count != wanted))
         return not lines.select(odd.any()).collect(engine="streaming").item()
     except (pl.exceptions.PolarsError, OSError):
