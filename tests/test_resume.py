@@ -12,7 +12,7 @@ import torch
 
 import killable
 from evenhand import checkpoint
-from evenhand.errors import RunFailed
+from evenhand.errors import BadInput, RunFailed
 
 # Losses computed in all: 2 epochs × 7 batches, then 3 × 4 (on the 60 rows of validation), then 3 × 7.
 LOSSES = 47
@@ -101,6 +101,15 @@ def test_snapshots_do_not_change_the_result(uninterrupted: Any) -> None:
         model, killable.Everything(), *killable.splits(), killable.Settings(epochs=3, batch_size=16)
     )  # fmt: skip
     assert_same(fitted.model.state_dict(), uninterrupted("everything")["model"])
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    assert run(tmp_path, "everything", {"loss": 9}) is None
+    with pytest.raises(BadInput, match=r"checkpoint\.pt is of another training \(Everything\(.*lr=0.001.* not of this"):
+        killable.fit(
+            killable.encoders.build("mlp", (6,), 2), killable.Everything(), *killable.splits(),
+            killable.Settings(epochs=3, batch_size=16, lr=0.5), checkpoint=tmp_path / "checkpoint.pt",
+        )  # fmt: skip
 
 
 def test_loading_executes_no_code(tmp_path: Path) -> None:

@@ -72,7 +72,8 @@ def fit(
         on_epoch: called after each epoch's evaluation, before anything of it is stored.
 
     Raises:
-        BadInput: the selection rule cannot be judged on `val`, or the method needs groups that `train` lacks.
+        BadInput: the selection rule cannot be judged on `val`, the method needs groups that `train` lacks, or
+            `checkpoint` is of another training.
         RunFailed: the loss became infinite or NaN; the message names stage, epoch, batch and group.
     """
     check_selectable(val, settings.select)
@@ -189,7 +190,7 @@ class _Loop:
     # --- stages ---
 
     def run(self) -> Fitted:
-        saved = snapshots.load(self.file) if self.file else None
+        saved = self._saved()
         for number in range(saved["stage"] if saved else 0, len(self.stages)):
             self.number = number
             self._begin_stage(saved)
@@ -325,6 +326,7 @@ class _Loop:
 
     def _take_snapshot(self) -> None:
         self.snapshot = {
+            "of": self._identity(),
             "stage": self.number,
             "epoch": self.epoch,
             "handover": self.handover,
@@ -337,6 +339,22 @@ class _Loop:
             "history": list(self.history),
             "random": snapshots.random_states(),
         }
+
+    def _saved(self) -> dict[str, Tree] | None:
+        """The snapshot to continue from; raise BadInput if there is one of another training."""
+        saved = snapshots.load(self.file) if self.file else None
+        if saved and saved["of"] != self._identity():
+            raise BadInput(
+                f"{self.file} is of another training ({saved['of']}), not of this one ({self._identity()}); "
+                "remove it or choose another checkpoint"
+            )
+        return saved
+
+    def _identity(self) -> str:
+        """What makes this training another than those with which it cannot share snapshots."""
+        n_weights = sum(tensor.numel() for tensor in self.model.state_dict().values())
+        rows = f"{len(self.splits['train'])} and {len(self.splits['val'])} rows"
+        return f"{self.stages[-1].method}, {self.settings}, {n_weights} weights, {rows}"
 
     def _store_snapshot(self) -> None:
         if self.file and self.snapshot:
