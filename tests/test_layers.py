@@ -19,7 +19,7 @@ LAYERS = [
     {"groups", "sampling", "losses", "model", "metrics", "settings"},
     {"data", "encoders"},
     {"methods"},
-    {"checkpoint", "evaluation", "seen", "train", "runs", "plan", "execute"},
+    {"checkpoint", "evaluation", "optimizers", "randomness", "seen", "train", "runs", "plan", "execute"},
     {"study", "auditing"},
     {"cli", "sklearn"},
 ]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,24 +50,3 @@ def copied(tree: Tree) -> Tree:
     if isinstance(tree, list | tuple):
         return type(tree)(copied(value) for value in tree)
     return tree
-
-
-def random_states() -> dict[str, Tree]:
-    """The states of every global random generator: PyTorch's on all devices, NumPy's and Python's."""
-    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, gauss],
-        "python": random.getstate(),
-    }
-
-
-def restore_random_states(states: dict[str, Tree]) -> None:
-    """Continue every global random generator where `random_states` found it."""
-    torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
-    name, keys, position, has_gauss, gauss = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
-    random.setstate(states["python"])

@@ -23,9 +23,10 @@ from evenhand.files import cannot_write, without_nan, write_atomically, write_js
 from evenhand.methods._base import Method
 from evenhand.model import Model
 from evenhand.plan import Plan, new_model, resolve
+from evenhand.randomness import seed_everything
 from evenhand.runs import Run
 from evenhand.settings import Settings
-from evenhand.train import Fitted, Record, fit, seed_everything
+from evenhand.train import Fitted, Record, fit
 
 
 def execute(

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Generator, Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, StepLR
+from torch import Tensor, nn
 
 from evenhand import checkpoint as snapshots
 from evenhand.batch import Batch, Split
@@ -26,6 +21,8 @@ from evenhand.errors import BadInput, RunFailed
 from evenhand.evaluation import check_selectable, count, per_group, predict, row_figures, score
 from evenhand.methods._base import Method, Stage, State
 from evenhand.model import Model
+from evenhand.optimizers import make_optimizer, make_schedule
+from evenhand.randomness import generator, random_states, reproducible, restore_random_states, seed_everything
 from evenhand.seen import Seen
 from evenhand.settings import Settings
 
@@ -77,55 +74,10 @@ def fit(
         RunFailed: the loss became infinite or NaN; the message names stage, epoch, batch and group.
     """
     check_selectable(val, settings.select)
-    with _reproducible(settings):
+    with reproducible(settings):
         loop = _Loop(model, method.stages(), train, val, settings, file=checkpoint)
         loop.every, loop.due, loop.on_epoch = checkpoint_every, time.monotonic() + checkpoint_every, on_epoch
         return loop.run()
-
-
-@contextmanager
-def _reproducible(settings: Settings) -> Iterator[None]:
-    """Inside, every draw follows from the seed; afterwards the caller's generators and threads are as they were."""
-    states, threads = snapshots.random_states(), torch.get_num_threads()
-    torch.set_num_threads(settings.threads)
-    try:
-        with _no_driver_lookups():
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        snapshots.restore_random_states(states)
-
-
-@contextmanager
-def _no_driver_lookups() -> Iterator[None]:
-    """Where there is no GPU, say so in the environment.
-
-    A CUDA build of PyTorch asks for GPUs in every optimizer step, and without a driver looks for its library on the
-    disk each time: a third of the step of a small network.
-    """
-    if torch.cuda.is_available() or "CUDA_VISIBLE_DEVICES" in os.environ:
-        yield
-        return
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    try:
-        yield
-    finally:
-        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-
-
-def seed_everything(*parts: int) -> None:
-    """Seed every global generator from a few integers (run seed, stage)."""
-    import random
-
-    words = np.random.SeedSequence(parts).generate_state(3, np.uint64)
-    torch.manual_seed(int(words[0] >> 1))
-    np.random.seed(int(words[1] & 0xFFFFFFFF))  # noqa: NPY002
-    random.seed(int(words[2]))
-
-
-def generator(*parts: int) -> Generator:
-    """A generator seeded from a few integers (run seed, stage, epoch): the order of an epoch needs no saved state."""
-    return Generator().manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1))
 
 
 class _Objective(nn.Module):
@@ -337,7 +289,7 @@ class _Loop:
             "best": snapshots.copied(vars(self.best)),
             "seen": snapshots.copied(vars(self.seen)),
             "history": list(self.history),
-            "random": snapshots.random_states(),
+            "random": random_states(),
         }
 
     def _saved(self) -> dict[str, Tree] | None:
@@ -372,23 +324,4 @@ class _Loop:
         for name, tensors in saved["seen"].items():
             setattr(self.seen, name, [tensor.to(device) for tensor in tensors])
         self.snapshot = saved
-        snapshots.restore_random_states(saved["random"])
-
-
-def make_optimizer(parameters: list[nn.Parameter], settings: Settings) -> Optimizer:
-    """The optimizer that `settings` names, fused: one kernel for all parameters of a step."""
-    common: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
-    common["fused"] = all(p.device.type in ("cpu", "cuda") for p in parameters)
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=settings.momentum, **common)
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, **common)
-    return torch.optim.Adam(parameters, **common)
-
-
-def make_schedule(optimizer: Optimizer, settings: Settings, epochs: int) -> LRScheduler:
-    """The learning rate over the epochs of a stage."""
-    if settings.schedule == "cosine":
-        return CosineAnnealingLR(optimizer, T_max=epochs)
-    step_epochs = settings.step_epochs if settings.schedule == "step" else epochs + 1
-    return StepLR(optimizer, step_size=step_epochs, gamma=settings.step_factor)
+        restore_random_states(saved["random"])
