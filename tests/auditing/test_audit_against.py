@@ -39,7 +39,7 @@ def test_every_group_is_compared_by_mcnemar(models):
         assert record["p_adjusted"] == row.p_adjusted
     changed = next(record for record in found["groups"] if record["group"]["g"] == 1)
     assert changed["p_adjusted"] < 0.001
-    assert "against the other table" in str(audit(first, label="y", prediction="p", group="g", against=second))
+    assert "Against the other table" in str(audit(first, label="y", prediction="p", group="g", against=second))
 
 
 def test_files_of_different_kinds_are_compared(models, tmp_path):

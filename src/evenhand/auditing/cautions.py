@@ -29,7 +29,9 @@ def cautions(record: dict[str, Any], audited: Audited) -> list[str]:
         for group in blind[:MOST_NAMED]
     ]
     if len(blind) > MOST_NAMED:
-        found.append(f"{len(blind) - MOST_NAMED} more groups are too small to show a gap of {NOTICEABLE:.0%}")
+        more = len(blind) - MOST_NAMED
+        verb = "is" if more == 1 else "are"
+        found.append(f"{_several(more, 'more group')} {verb} too small to show a gap of {100 * NOTICEABLE:.0f} points")
     return [*_about_classes(audited), *found]
 
 

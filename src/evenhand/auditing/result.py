@@ -91,6 +91,15 @@ class Audit:
 
         return html.render(self.record)
 
+    def to_page(self) -> str:
+        """The section as a page of its own."""
+        from evenhand.auditing.output import html
+
+        return html.page(self.record)
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
     def __str__(self) -> str:
         from evenhand.auditing.output import terminal
 

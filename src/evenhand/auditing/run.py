@@ -10,7 +10,7 @@ from evenhand.auditing import cautions
 from evenhand.auditing.counting.cells import MISSING, MOST_GROUPS, NO_PREDICTION, Cells, Missing, count_cells
 from evenhand.auditing.level import Audited
 from evenhand.auditing.reading import memory, values
-from evenhand.auditing.reading.columns import PREDICTED, Columns, ScoreKind, resolve
+from evenhand.auditing.reading.columns import PREDICTED, Columns, ScoreKind, require, resolve
 from evenhand.auditing.reading.source import Source, open_path
 from evenhand.auditing.result import Audit
 from evenhand.auditing.summary import summarise
@@ -31,6 +31,7 @@ def audit(
     id: Any = None,
     against: Any = None,
     search: bool = False,
+    search_without: Sequence[str] = (),
     missing: Missing = "error",
     confidence: float = 0.95,
     interval: IntervalMethod = "wilson",
@@ -61,6 +62,7 @@ def audit(
         id: rows with the same id, such as images of one patient, are not independent; intervals account for that.
         against: other predictions (a path or table) for the same rows, to be compared group by group.
         search: also look for the worst slices among combinations of up to three columns.
+        search_without: columns that the search leaves alone, such as those that a model wrote.
         missing: rows without a value are an "error", are dropped ("drop"), or stay ("group": a missing group value is
             a group, a missing prediction is never right; rows without a label are dropped).
         confidence: of all intervals, in (0, 1).
@@ -75,9 +77,12 @@ def audit(
         BadInput: the data cannot be audited; the message says what was wanted, what was got and where.
     """
     _check(missing, confidence, interval, max_groups)
+    without = _listed(search_without)
     names = {"label": label, "prediction": prediction, "group": group, "score": score, "weight": weight, "id": id}
     source, named = _source(data, names, split)
     columns = resolve(source.columns, source.name, score_kind=named.pop("score_kind", score_kind), **named)
+    for name in without:
+        require(name, source.columns, source.name)
     rows, held, asked = None, None, columns
     if columns.by_row or search:
         from evenhand.auditing.counting import rows as by_row
@@ -102,7 +107,7 @@ def audit(
     if search:
         from evenhand.auditing.searching.slices import find_slices
 
-        record["slices"] = find_slices(source, columns, cells, confidence, seed)
+        record["slices"] = find_slices(source, columns, cells, confidence, seed, without=without)
     record["warnings"] = cautions.cautions(record, audited)
     return Audit(record)
 

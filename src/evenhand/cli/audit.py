@@ -69,6 +69,10 @@ def audit(
     search: Annotated[
         bool, typer.Option("--search", help="Look for the worst slices among combinations of up to three columns.")
     ] = False,
+    search_without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="A column that --search leaves alone, such as a model's output. Repeatable."),
+    ] = None,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(metavar="EXPR", help='Exit 1 if this holds: "worst_group_accuracy < 0.8". Repeatable.'),
@@ -79,7 +83,7 @@ def audit(
     json: Json = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the groups as CSV.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown.")] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as a page's section.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as a web page.")] = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what --fail-if decided as JUnit XML.")
     ] = None,
@@ -104,7 +108,8 @@ def audit(
         gate.parse(expression)
     found = run(
         file, label=label, prediction=prediction, group=group or [], positive=positive, score=score or [],
-        score_kind=score_kind, weight=weight, id=id, against=against, search=search, missing=missing,
+        score_kind=score_kind, weight=weight, id=id, against=against, search=search,
+        search_without=search_without or [], missing=missing,
         confidence=confidence, interval=interval, max_groups=max_groups, split=split,
         replicates=replicates,
     )  # fmt: skip
@@ -112,7 +117,7 @@ def audit(
     terminal.show(found.record, console())
     _show(verdicts)
     write_result(json, found.as_dict() | ({"gate": [asdict(verdict) for verdict in verdicts]} if verdicts else {}))
-    for path, content in ((csv, found.to_csv), (markdown, found.to_markdown), (html, found.to_html)):
+    for path, content in ((csv, found.to_csv), (markdown, found.to_markdown), (html, found.to_page)):
         _write(path, content)
     _write(junit, lambda: gate.junit(verdicts))
     if github_summary:

@@ -122,6 +122,8 @@ def test_markdown_and_html_show_every_group(found):
     for text in (found.to_markdown(), found.to_html()):
         for word in ("sea", "land", "worst group accuracy", "TPR", "sex"):
             assert word in text
+    assert found.to_html() in found.to_page()
+    assert found._repr_html_() == found.to_html()
 
 
 def shown(found, width=100, encoding="utf-8"):

@@ -179,3 +179,22 @@ def test_a_run_folder_needs_no_names(tmp_path):
     (tmp_path / "evenhand.json").write_text("{}")
     with pytest.raises(BadInput, match="holds runs; name one of them: run"):
         audit(tmp_path)
+
+
+def test_a_run_folder_tells_what_its_indices_mean(tmp_path):
+    y, a = np.arange(40) % 2, np.arange(40) // 2 % 2
+    table = pl.DataFrame({
+        "split": "test", "row": np.arange(40), "y": y, "attribute_sex": a, "group": 2 * y + a,
+        "logit_0": 1.0 - y, "logit_1": 0.5 * a,
+    })  # fmt: skip
+    write_run(tmp_path / "run", table)
+    names = [f"income={income}, sex={sex}" for income in ("<=50K", ">50K") for sex in ("Female", "Male")]
+    written = {"groups": [{"group": name} for name in names]}
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(written))
+    found = audit(tmp_path / "run", replicates=5)
+    assert {group["group"]["attribute_sex"] for group in found.record["groups"]} == {"Female", "Male"}
+    assert found.worst["group"] == {"y": 1, "attribute_sex": "Female"}
+    assert "y=0 is income=<=50K; y=1 is income=>50K" in found.record["notes"]
+    for unclear in ('{"groups": [{"group": "a=1, b=2"}]', '{"groups": [{"group": "a, b"}]}', '{"groups": 3}', "[]"):
+        (tmp_path / "run" / "metrics.json").write_text(unclear)
+        assert audit(tmp_path / "run", replicates=5).worst["group"] == {"y": 1, "attribute_sex": 0}

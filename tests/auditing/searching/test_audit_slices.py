@@ -1,11 +1,14 @@
 """`--search`: the columns that nobody named are looked through."""
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
 
 from evenhand.auditing import audit
 from evenhand.cli import main
+from evenhand.errors import BadInput
 
 ROWS = 6000
 
@@ -54,3 +57,14 @@ def test_without_such_a_slice_nothing_is_claimed():
     found = audit(table, label="y", prediction="p", group="a", search=True)
     assert found.record["slices"]["found"] == []
     assert "no slice is served worse" in str(found)
+
+
+def test_columns_can_be_kept_out_of_the_search(frame, tmp_path, capsys):
+    frame.drop("list").write_parquet(tmp_path / "t.parquet")
+    options = ["--label", "y", "--prediction", "p", "--group", "city", "--search"]
+    without = ["--search-without", "sex", "--search-without", "uid"]
+    assert main(["audit", str(tmp_path / "t.parquet"), *options, *without, "--json", str(tmp_path / "a.json")]) == 0
+    found = json.loads((tmp_path / "a.json").read_text())["slices"]
+    assert (found["searched"], found["skipped"]) == (["s", "age", "city"], ["same"])
+    with pytest.raises(BadInput, match="did you mean 'city'"):
+        audit(frame, label="y", prediction="p", group="sex", search=True, search_without="citty")

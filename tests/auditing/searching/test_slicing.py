@@ -20,7 +20,7 @@ def test_categories_are_the_distinct_values():
 
 def test_bins_are_equally_full_and_named():
     column = binned("age", np.arange(100))
-    assert column.labels == ["< 25", "25 to < 50", "50 to < 75", "≥ 75"]
+    assert column.labels == ["<25", "25 to <50", "50 to <75", "≥75"]
     assert np.bincount(column.code_N).tolist() == [25, 25, 25, 25]
 
 
@@ -45,3 +45,11 @@ def test_bad_columns_are_refused():
         SliceColumn("x", ["a", "b"], np.array([0, 2]))
     with pytest.raises(BadInput, match="codes of 'x' must be whole numbers"):
         SliceColumn("x", ["a", "b"], np.array([0.0, 1.0]))
+
+
+def test_edges_are_rounded_where_bins_stay_apart():
+    values = np.linspace(0, 1, 1001) ** 2
+    assert binned("p", values).labels == ["<0.0625", "0.0625 to <0.25", "0.25 to <0.562", "≥0.562"]
+    close = np.repeat([1000001.0, 1000002.0, 1000003.0, 1000004.0], 5)
+    column = binned("id", close)
+    np.testing.assert_array_equal(column.code_N, np.repeat([0, 1, 2, 3], 5))

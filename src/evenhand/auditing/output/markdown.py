@@ -16,7 +16,7 @@ Record = dict[str, Any]
 
 def render(record: Record) -> str:
     """A heading, the groups worst first, the reductions and the warnings; text of the data is escaped."""
-    figures = [name for name in record["overall"] if name in FIGURES and name != "accuracy"]
+    figures = [name for name in record["overall"] if name in FIGURES and name not in ("accuracy", "error")]
     lines = [f"## Audit of {cell(record['source'])}", "", cell(words.facts(record)), ""]
     for note in (*record["notes"], words.missing(record)):
         lines += [cell(note), ""] if note else []

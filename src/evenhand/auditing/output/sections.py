@@ -30,7 +30,7 @@ def sections(record: Record) -> list[Section]:
     if record["positive"] is None:
         found.append(_classes(record))
     if "against" in record:
-        found.append(_against(record["against"], record["confidence"]))
+        found.append(_against(record))
     if "slices" in record:
         found.append(_slices(record["slices"], record["confidence"]))
     return found
@@ -50,7 +50,7 @@ def _headlines(record: Record) -> Section:
     about = (
         () if worst is None else (f"worst group: {words.group(worst['group'])} ({words.rows(worst['count'])} rows)",)
     )
-    return Section("over groups", ("", "value", interval_heading(record["confidence"])), rows, about)
+    return Section("Over groups", ("", "value", interval_heading(record["confidence"])), rows, about)
 
 
 def _classes(record: Record) -> Section:
@@ -66,26 +66,35 @@ def _classes(record: Record) -> Section:
     more = len(classes) - MOST_CLASSES
     notes = (f"… and {more} more classes with higher accuracy",) if more > 0 else ()
     heads = ("class", "rows", "third", "accuracy", "precision", "F1", interval_heading(record["confidence"]))
-    return Section("classes", heads, rows, notes)
+    return Section("Classes, worst first", heads, rows, notes)
 
 
-def _against(other: Record, confidence: float) -> Section:
+def _against(record: Record) -> Section:
+    other, confidence = record["against"], record["confidence"]
     listed = [*other["groups"], {"group": {}, **other["overall"]}]
     rows = tuple(
         (
-            words.group(row["group"]) if row["group"] else "all rows", words.rows(row["count"]),
+            words.values_of(row["group"]) or "all rows", words.rows(row["count"]),
             *(words.number("accuracy", row[name]) for name in ("accuracy_against", "accuracy")),
             words.points(row["difference"]), f"{words.points(row['low'])} to {words.points(row['high'])}",
             words.p_value(row["p_adjusted"]),
         )
         for row in listed
     )  # fmt: skip
-    heads = ("", "rows", "other", "this", "difference", interval_heading(confidence), "p (Holm)")
+    heads = (
+        " × ".join(record["columns"]),
+        "rows",
+        "other",
+        "this",
+        "difference",
+        interval_heading(confidence),
+        "p (Holm)",
+    )
     sure = frozenset(index for index, row in enumerate(listed) if row["p_adjusted"] < 1 - confidence)
     notes = ["McNemar's test; this minus other, in points"]
     if other["rows_are_dependent"]:
         notes.append("rows with one id are taken to be independent here: p-values and intervals are too optimistic")
-    return Section(f"against {other['source']}", heads, rows, tuple(notes), sure)
+    return Section(f"Against {other['source']}", heads, rows, tuple(notes), sure)
 
 
 def _slices(found: Record, confidence: float) -> Section:
@@ -102,5 +111,5 @@ def _slices(found: Record, confidence: float) -> Section:
     if found["skipped"]:
         notes.append(f"not searched: {', '.join(found['skipped'])}")
     return Section(
-        "worst slices", ("", "rows", "error", interval_heading(confidence), "rest", "q"), tuple(rows), tuple(notes)
+        "Worst slices", ("slice", "rows", "error", interval_heading(confidence), "rest", "q"), tuple(rows), tuple(notes)
     )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from evenhand.auditing.figures.estimates import Measured
 from evenhand.auditing.output import words
 from evenhand.auditing.output.sections import Section, interval_heading, sections
-from evenhand.auditing.reading import values
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Record = dict[str, Any]
-BAR = 14
+BAR, NARROW_BAR = 14, 8
 LONGEST_NAME = 30  # a longer name of a group takes several lines
 WIDEST = 100  # columns of a table of groups, however wide the terminal is
 MOST_ROWS = 30  # of one crossing; more are counted below it
@@ -53,13 +52,27 @@ def show(record: Record, console: Console) -> None:
             console.print(Text(f"… and {len(groups) - MOST_ROWS} more, better ones; --csv lists all", style="dim"))
         console.print()
     for section in sections(record):
+        if section.columns[0] and section.rows:
+            console.print(Text(section.title, style="bold"), soft_wrap=True)
         if section.rows:
             console.print(_section(section))
         for note in section.notes:
             console.print(Text(note, style="dim"))
         console.print()
     for warning in record["warnings"]:
-        console.print(Text.assemble(("! ", "bold yellow"), warning))
+        console.print(_warning(warning))
+    if record["warnings"]:
+        console.print()
+
+
+def _warning(text: str) -> Table:
+    """A paragraph behind a mark, so that its further lines are indented."""
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid.grid(padding=(0, 1))
+    grid.add_row(Text("!", style="bold yellow"), Text(text))
+    return grid
 
 
 def _grid(*headings: str) -> Table:
@@ -93,10 +106,11 @@ def _with_figures(heading: str, groups: list[Record], figures: list[str], record
     from rich.text import Text
 
     interval, overall = interval_heading(record["confidence"]), record["overall"]["accuracy"]
-    bar_heading = "accuracy" + " " * (BAR - 8)
-    grid = _grid(heading, "rows", "share", bar_heading, "", interval, *map(words.title, figures))
+    grid = _grid(
+        heading, "rows", "share", "accuracy".ljust(_bar_width(console)), "", interval, *map(words.title, figures)
+    )
     for group in groups:
-        grid.add_row(*_cells(_name(group["group"]), group, figures, overall, console))
+        grid.add_row(*_cells(words.values_of(group["group"]), group, figures, overall, console))
     if heading == " × ".join(record["columns"]):
         cells = _cells("all rows", {**record["overall"], "group": {}}, figures, overall, console)
         grid.add_section()
@@ -121,18 +135,19 @@ def _cells(name: str, group: Record, figures: list[str], overall: Measured, cons
     ]
 
 
-def _name(group: Record) -> str:
-    return " · ".join(values.written(value) for value in group.values())
+def _bar_width(console: Console) -> int:
+    return BAR if console.width >= WIDEST else NARROW_BAR
 
 
 def _bar(measured: Measured, console: Console) -> str:
     """Full up to the lower end of the interval, grey to its upper end."""
+    width = _bar_width(console)
     full, maybe, none = BLOCKS if _unicode(console) else ASCII_BLOCKS
     if math.isnan(measured):
-        return none * BAR
-    low, high = round(measured.low * BAR), max(round(measured.high * BAR), round(measured * BAR))
-    low = min(low, max(0, high - 1)) if measured.high - measured.low > 0.5 / BAR else round(measured * BAR)
-    return full * low + maybe * (max(high, low) - low) + none * (BAR - max(high, low))
+        return none * width
+    low, high = round(measured.low * width), max(round(measured.high * width), round(measured * width))
+    low = min(low, max(0, high - 1)) if measured.high - measured.low > 0.5 / width else round(measured * width)
+    return full * low + maybe * (max(high, low) - low) + none * (width - max(high, low))
 
 
 def _unicode(console: Console) -> bool:
@@ -142,7 +157,7 @@ def _unicode(console: Console) -> bool:
 def _section(section: Section) -> Table:
     from rich.text import Text
 
-    grid = _grid(section.title, *section.columns[1:])
+    grid = _grid(section.columns[0] or section.title, *section.columns[1:])
     for index, row in enumerate(section.rows):
         grid.add_row(*(Text(cell, style="bold" if index in section.stressed else "") for cell in row))
     return grid

@@ -11,6 +11,7 @@ from evenhand.auditing.reading import values
 
 Record = dict[str, Any]
 PLAIN = ("log_loss", "brier", "calibration_error", "auc", "average_precision")  # read as numbers, not as shares
+MOST_NAMED = 2
 HEADLINES = (
     "worst_group_accuracy", "best_group_accuracy", "accuracy_gap", "group_mean_accuracy",
     "demographic_parity_difference", "equal_opportunity_difference", "equalized_odds_difference",
@@ -67,6 +68,11 @@ def group(conditions: Record) -> str:
     return ", ".join(f"{column}={values.written(value)}" for column, value in conditions.items())
 
 
+def values_of(conditions: Record) -> str:
+    """A group where the columns are named above it: `F · black`."""
+    return " · ".join(values.written(value) for value in conditions.values())
+
+
 def rows(n: int) -> str:
     """`1,234`."""
     return f"{n:,}"
@@ -75,7 +81,7 @@ def rows(n: int) -> str:
 def facts(record: Record) -> str:
     """What was audited, in one line."""
     parts = [f"{rows(record['rows'])} rows", f"label {record['label']}"]
-    parts.append(f"prediction {record['prediction'] or 'from ' + ', '.join(record['scores'])}")
+    parts.append(f"prediction {record['prediction'] or 'from ' + _listed(record['scores'])}")
     if record["positive"] is not None:
         parts.append(f"positive {values.written(record['positive'])}")
     if record["weight"]:
@@ -83,6 +89,13 @@ def facts(record: Record) -> str:
     if record["clusters"] is not None:
         parts.append(f"{rows(record['clusters'])} clusters of {record['id']}")
     return " · ".join(parts)
+
+
+def _listed(names: list[str]) -> str:
+    """All of a few names, the first and the last of many."""
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    return f"{len(names)} columns, {names[0]} to {names[-1]}"
 
 
 def missing(record: Record) -> str:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evenhand.auditing.reading import broken
+from evenhand.auditing.reading import broken, run_names
 from evenhand.errors import BadInput
 
 if TYPE_CHECKING:
     import polars as pl
 
+MOST_EXPLAINED = 10  # classes of a run whose names are told
 COMPRESSED = (".gz", ".zst")
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 FORMATS = {
@@ -99,14 +100,20 @@ def _open_run(path: Path, split: str) -> Source:
     found = source.collect(source.frame.select(pl.col("split").unique()))["split"].sort().to_list()
     if split not in found:
         raise BadInput(f"{path} has no rows of split {split!r} (there are: {', '.join(map(str, found))})")
-    note, chosen = f"the rows of split {split!r}", source.frame.filter(pl.col("split") == split)
+    chosen = source.frame.filter(pl.col("split") == split)
+    attributes = [name for name in source.columns if name.startswith("attribute_")]
+    classes, values = run_names.read(path, attributes)
+    named = [pl.col(name).replace_strict(values[name], default=None) for name in values]
+    notes = [f"the rows of split {split!r}"]
+    if 0 < len(classes) <= MOST_EXPLAINED:
+        notes.append("; ".join(f"y={index} is {name}" for index, name in enumerate(classes)))
     return Source(
-        chosen,
+        chosen.with_columns(named),
         source.columns,
         source.name,
         source.files,
         is_run=True,
-        notes=(note,),
+        notes=tuple(notes),
     )
 
 

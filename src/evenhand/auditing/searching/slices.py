@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,10 @@ MOST_VALUES = 50  # of a column of texts; one with more is an identifier or free
 FEW_NUMBERS = 10  # up to as many distinct numbers are values, more are binned
 
 
-def find_slices(source: Source, columns: Columns, cells: Cells, confidence: float, seed: int) -> dict[str, Any]:
-    """The worst slices by error rate among all columns but label, prediction, scores, weight and id.
+def find_slices(
+    source: Source, columns: Columns, cells: Cells, confidence: float, seed: int, *, without: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The worst slices by error rate among all columns but label, prediction, scores, weight, id and `without`.
 
     Numbers with more than 10 distinct values are cut into four bins of about equal size. Columns that cannot be
     searched are named in `skipped`.
@@ -34,7 +37,7 @@ def find_slices(source: Source, columns: Columns, cells: Cells, confidence: floa
     y_N, p_N = (codes(coded[alias], cells.lookup[alias]) for alias in "yp")
     kept_N = (y_N >= 0) & (p_N >= 0)
     table = source.collect(source.frame.filter(_mask(kept_N)))
-    parts = {columns.label, columns.prediction, columns.weight, columns.id, *columns.scores, PREDICTED}
+    parts = {columns.label, columns.prediction, columns.weight, columns.id, *columns.scores, *without, PREDICTED}
     found, skipped = [], []
     for name in table.columns:
         if name not in parts:

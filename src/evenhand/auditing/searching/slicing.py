@@ -48,6 +48,8 @@ def categorical(name: str, values: ArrayLike) -> SliceColumn:
 def binned(name: str, values: ArrayLike, bins: int = 4) -> SliceColumn:
     """A numeric column in bins of about equal size; equal values stay together. NaN is no value.
 
+    Edges are rounded to three digits where that leaves bins apart, so that a slice can be said and asked for again.
+
     Raises:
         BadInput: not numbers, or bins < 2.
     """
@@ -60,8 +62,16 @@ def binned(name: str, values: ArrayLike, bins: int = 4) -> SliceColumn:
     known = array[~np.isnan(array)]
     cuts = np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1], method="higher") if known.size else np.empty(0)
     edges = np.unique(cuts[cuts > known.min()]) if known.size else cuts
+    edges = _rounded(edges, known)
     code_N = np.where(np.isnan(array), -1, np.searchsorted(edges, array, side="right"))
     return SliceColumn(name, _labels(edges), code_N)
+
+
+def _rounded(edges: FloatArray, known: FloatArray) -> FloatArray:
+    """The edges to three digits, unless two of them, or one and the smallest value, would become one."""
+    rounded = np.array([float(f"{edge:.3g}") for edge in edges])
+    apart = rounded.size and rounded[0] > known.min() and rounded[-1] <= known.max() and (np.diff(rounded) > 0).all()
+    return rounded if apart else edges
 
 
 def _is_missing(value: object) -> bool:
@@ -72,5 +82,5 @@ def _labels(edges: FloatArray) -> list[str]:
     if not edges.size:
         return ["any"]
     texts = [f"{edge:.6g}" for edge in edges]
-    between = [f"{low} to < {high}" for low, high in pairwise(texts)]
-    return [f"< {texts[0]}", *between, f"≥ {texts[-1]}"]
+    between = [f"{low} to <{high}" for low, high in pairwise(texts)]
+    return [f"<{texts[0]}", *between, f"≥{texts[-1]}"]

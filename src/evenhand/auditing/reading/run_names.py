@@ -1,0 +1,29 @@
+"""What classes and attributes of a run folder are called: its predictions hold indices, its metrics the names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+
+def read(run: Path, attributes: Sequence[str]) -> tuple[list[str], dict[str, dict[int, str]]]:
+    """Names of the classes (`income=>50K`), and per attribute column index → name; nothing where they are unclear.
+
+    Groups are listed by index with the last attribute changing fastest, each as `label=name, attribute=name, …`.
+    """
+    try:
+        groups = [group["group"] for group in json.loads((run / "metrics.json").read_text())["groups"]]
+        parts = [group.split(", ") for group in groups]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return [], {}
+    if not parts or any(len(part) != 1 + len(attributes) for part in parts):
+        return [], {}
+    classes, *named = (list(dict.fromkeys(column)) for column in zip(*parts, strict=True))
+    if prod(map(len, [classes, *named])) != len(groups):
+        return [], {}
+    texts = [[name.partition("=")[2] for name in names] for names in named]
+    if not all(all(names) for names in texts):
+        return [], {}
+    return classes, {column: dict(enumerate(names)) for column, names in zip(attributes, texts, strict=True)}
