@@ -18,7 +18,7 @@ from operator import ge, gt, le, lt
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from evenhand.errors import BadInput, unknown
+from evenhand.errors import BadInput
 
 
 class _Sign(NamedTuple):
@@ -40,6 +40,7 @@ _EXPRESSION = re.compile(
     (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(?P<percent>%)?\s*""",
     re.VERBOSE,
 )
+_REDUCTION = re.compile(r"^(worst|best)_group_|^group_mean_|_gap$|_ratio$")
 _TERM = r"""("[^"]*"|'[^']*'|[^=,\[\]"']+?)"""
 _CONDITION = re.compile(rf"\s*{_TERM}\s*=\s*{_TERM}\s*(?:,|$)")
 
@@ -152,8 +153,20 @@ def _find(condition: Condition, record: Record) -> Figure:
         hint = f"; the nearest is {near[0]}" if near else ": the audit has no groups"
         raise BadInput(f"no group {name} in the condition {condition.expression!r}{hint}")
     if figures is None or condition.metric not in figures:
-        raise unknown("metric", condition.metric, figures or ())
+        raise _unknown_metric(condition.metric, figures or ())
     return figures[condition.metric]
+
+
+def _unknown_metric(name: str, known: Iterable[str]) -> BadInput:
+    """The nearest one; otherwise the plain figures, and how the others are named after them."""
+    near = get_close_matches(name, known, n=1)
+    if near:
+        return BadInput(f"unknown metric {name!r}; did you mean {near[0]!r}?")
+    plain = sorted(metric for metric in known if not _REDUCTION.search(metric))
+    return BadInput(
+        f"unknown metric {name!r} (known: {', '.join(plain)}; over groups worst_group_accuracy, best_group_accuracy, "
+        "group_mean_accuracy, accuracy_gap, accuracy_ratio, and so for the others)"
+    )
 
 
 def _parse_group(text: str, expression: str) -> Group:

@@ -77,7 +77,7 @@ def table_of(audited: Audited, axes: Axes) -> Table:
     if audited.rows is not None and audited.rows.clusters is not None:
         proportions = Table(count, weight).proportions()
         effective = audited.rows.effective(axes, cells.shape, {name: p.value for name, p in proportions.items()})
-    return Table(count, weight, weight2, effective, audited.method)
+    return Table(count, weight, weight2, effective, audited.method, cells.n_real)
 
 
 def by_class(level: Level) -> dict[str, Estimate]:

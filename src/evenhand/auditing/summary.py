@@ -99,7 +99,7 @@ def class_records(whole: Level, audited: Audited) -> list[Record]:
     members = whole.table.count[0].sum(axis=1)
     third_of = _third_of(whole)
     records = []
-    for c, value in enumerate(audited.cells.classes):
+    for c, value in enumerate(audited.cells.classes[: audited.cells.n_real]):
         measured = {
             name: Measured(estimate.value[c, 0], bounds[name][0][c, 0], bounds[name][1][c, 0])
             for name, estimate in figures.items()

@@ -182,3 +182,20 @@ def test_marginal_groups_are_audits_by_one_column(table):
         assert one["group"] == other["group"]
         assert one["confusion"] == other["confusion"]
         assert float(one["f1"]) == pytest.approx(float(other["f1"]), nan_ok=True)
+
+
+def test_missing_predictions_are_errors_and_no_class_of_their_own():
+    y = np.array(["ant", "bee", "cat"] * 40)
+    p = y.astype(object).copy()
+    p[::7] = None
+    found = audit(label=y, prediction=p, group=np.arange(120) % 2, missing="group")
+    wrong_class = np.where(np.arange(120) % 7 == 0, "none", y)
+    wanted = sk.f1_score(y, wrong_class, average="macro", labels=["ant", "bee", "cat"])
+    assert found.overall["f1"] == pytest.approx(wanted)
+    assert found.overall["accuracy"] == pytest.approx((np.arange(120) % 7 != 0).mean())
+    assert {one["class"] for one in found.record["by_class"]} == {"ant", "bee", "cat"}
+    assert {one["third"] for one in found.record["by_class"]} == {"hard", "medium", "easy"}
+    assert found.record["classes"] == ["ant", "bee", "cat", "(missing)"]
+    two = audit(label=y == "ant", prediction=np.where(np.arange(120) % 7, y == "ant", None), group=y, missing="group")
+    assert two.record["positive"] is True
+    assert two.overall["true_positive_rate"] == pytest.approx((np.arange(0, 120, 3) % 7 != 0).mean())

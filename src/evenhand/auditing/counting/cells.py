@@ -37,7 +37,7 @@ class Cells:
     Attributes:
         names: K group columns.
         levels: for each of them its values, in order; None stands for missing.
-        classes: labels and predictions, in order.
+        classes: labels and predictions, in order; missing predictions that are kept are a last class of their own.
         count: (A1, …, AK, C, C) rows per groups, label and prediction.
         weight: of the same shape, sums of weights; None without weights.
         weight2: sums of squared weights.
@@ -55,6 +55,11 @@ class Cells:
     missing: Mapping[str, int]
     dropped: int
     lookup: Mapping[str, Mapping[Any, int]]
+
+    @property
+    def n_real(self) -> int:
+        """How many classes figures are about: all but that of missing predictions."""
+        return len(self.classes) - (NO_PREDICTION in self.classes)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -223,7 +228,8 @@ def _dense(columns: Columns, table: pl.DataFrame, found: _Found, *, keep: bool, 
     if keep:
         meaning["p"] = [NO_PREDICTION if value is None else value for value in meaning["p"]]
     levels = tuple(_levels(group, meaning[f"g{index}"], keep) for index, group in enumerate(columns.groups))
-    classes = tuple(values.ordered(value for alias in "yp" for value in meaning[alias] if value is not None))
+    present = {value for alias in "yp" for value in meaning[alias] if value is not None}
+    classes = (*values.ordered(present - {NO_PREDICTION}), *present & {NO_PREDICTION})
     if prod(map(len, levels)) > max_groups:
         sizes = " × ".join(f"{len(level)} {group.name}" for group, level in zip(columns.groups, levels, strict=True))
         raise BadInput(f"{sizes} are more than {max_groups} groups; cross fewer columns or raise --max-groups")

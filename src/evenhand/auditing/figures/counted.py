@@ -23,6 +23,7 @@ class Table:
         weight, weight2: sums of weights and of their squares, or None.
         effective: rows that say as much, by figure, each [K] or [C, K]; None without clusters.
         method: of the intervals.
+        n_real: figures are about the first so many classes; None: about all of them.
     """
 
     count: IntArray
@@ -30,6 +31,7 @@ class Table:
     weight2: FloatArray | None = None
     effective: Mapping[str, FloatArray] | None = None
     method: IntervalMethod = "wilson"
+    n_real: int | None = None
 
     @property
     def rows(self) -> IntArray:
@@ -91,5 +93,8 @@ def from_counts(table: Table, positive: int | None) -> dict[str, Estimate]:
 def class_figures(table: Table) -> dict[str, Estimate]:
     """Accuracy [K], and the figures of every class against the rest [C, K]."""
     proportions = table.proportions()
-    jaccard = proportions.pop("jaccard")
-    return {**proportions, "f1": Transformed(jaccard, f1_of_jaccard)}
+    accuracy, jaccard = proportions.pop("accuracy"), proportions.pop("jaccard")
+    by_class: dict[str, Estimate] = {**proportions, "f1": Transformed(jaccard, f1_of_jaccard)}
+    if table.n_real is not None and table.n_real < table.count.shape[-1]:
+        by_class = {name: Take(estimate, slice(table.n_real)) for name, estimate in by_class.items()}
+    return {"accuracy": accuracy, **by_class}

@@ -138,10 +138,10 @@ class Stack:
 
 @dataclass(frozen=True)
 class Take:
-    """The entry `index` of an estimate's first axis, such as one class."""
+    """The entry `index` of an estimate's first axis, such as one class; a slice takes several."""
 
     of: Estimate
-    index: int
+    index: int | slice
 
     @property
     def value(self) -> FloatArray:

@@ -103,7 +103,8 @@ def missing(record: Record) -> str:
     if not record["missing"]:
         return ""
     listed = ", ".join(f"{rows(count)} in {name}" for name, count in record["missing"].items())
-    return f"missing values: {listed}; {rows(record['dropped'])} rows left out"
+    dropped = f"{rows(record['dropped'])} rows left out" if record["dropped"] else "no row is left out"
+    return f"missing values: {listed}; {dropped}"
 
 
 def levels(record: Record) -> list[tuple[str, list[Record]]]:
