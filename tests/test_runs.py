@@ -192,6 +192,24 @@ def test_two_processes_on_one_run_do_it_once(tmp_path: Path, data: Data) -> None
         process.start()
     epochs = sorted(result.get(timeout=120) for _ in both)
     assert epochs == [0, 3]
+    assert not list(tmp_path.glob(".*")), "neither leaves its lock behind"
+
+
+def test_what_cannot_be_trained_leaves_nothing(tmp_path: Path) -> None:
+    config = {"method": {"name": "erm"}, "settings": {"seed": 0}}
+    with pytest.raises(BadInput, match="not such rows"), runs.partial(tmp_path, config):
+        raise BadInput("not such rows")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_trained_stays_even_then(tmp_path: Path) -> None:
+    config = {"method": {"name": "erm"}, "settings": {"seed": 0}}
+    folder = tmp_path / f".{runs.run_name(config)}.partial"
+    folder.mkdir()
+    (folder / runs.CHECKPOINT).write_bytes(b"")
+    with pytest.raises(BadInput), runs.partial(tmp_path, config):
+        raise BadInput("not such rows")
+    assert (folder / runs.CHECKPOINT).exists()
 
 
 def test_a_run_that_another_process_holds_can_be_refused(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def _make(
     on_epoch: Callable[[Record], None] | None,
 ) -> None:
     started = time.perf_counter()
-    file = folder / "checkpoint.pt"
+    file = folder / runs.CHECKPOINT
     history, by_epoch = folder / "history.jsonl", folder / "test_by_epoch.jsonl"
     _continue_logs(file, [history, by_epoch] if oracle else [history])
     test = data.test.unseal() if oracle else None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,15 +22,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from evenhand.errors import BadInput, RunFailed
-from evenhand.files import TEMPORARY, write_atomically, write_json
+from evenhand.files import TEMPORARY, cannot_write, write_atomically, write_json
 
 if TYPE_CHECKING:
     import polars
 
 FORMAT = 1  # raised when the meaning of a configuration changes: runs of another format are other runs
+
+CHECKPOINT = "checkpoint.pt"
 
 Config = dict[str, Any]
 
@@ -101,7 +104,9 @@ def claim(out: Path, data: Mapping[str, Any]) -> None:
         if not marker.exists():
             write_json(marker, wanted)
         found = json.loads(marker.read_text())
-    except (OSError, RunFailed) as error:
+    except OSError as error:
+        raise BadInput(f"cannot write to the output folder {out}: {error.strerror or error}") from error
+    except RunFailed as error:
         raise BadInput(f"cannot write to the output folder {out}: {error}") from error
     except ValueError as error:
         raise BadInput(f"{marker} is damaged ({error}); remove it or choose another --out") from error
@@ -122,9 +127,11 @@ def _described(data: Any) -> str:
 def partial(out: Path, config: Config, *, wait: bool = True) -> Iterator[Path | None]:
     """The folder in which this run is made, held by this process alone; None if another has finished it meanwhile.
 
-    The folder becomes the finished run when the block ends, and stays as it is, to be continued, when it fails.
+    The folder becomes the finished run when the block ends, and stays as it is, to be continued, when it fails; with
+    `BadInput` nothing was begun, and nothing stays.
 
     Raises:
+        BadInput: `out` cannot be written.
         RunFailed: another process holds it and `wait` is False, or the folder cannot be written.
     """
     name = run_name(config)
@@ -134,24 +141,40 @@ def partial(out: Path, config: Config, *, wait: bool = True) -> Iterator[Path | 
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout as error:
         raise RunFailed(f"another process is working on {final}") from error
+    except OSError as error:
+        raise BadInput(f"cannot write to the output folder {out}: {error.strerror or error}") from error
     try:
         if find(out, config) is not None:
             yield None
-            return
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise RunFailed(f"cannot write {folder}: {error.strerror}") from error
-        for left_behind in folder.glob(f".*{TEMPORARY}"):
-            left_behind.unlink()
-        write_json(folder / "config.json", config)
-        yield folder
-        folder.replace(final)
-        with suppress(OSError):
-            # Whoever waits for the lock, on this file or on a new one of its name, finds the run finished.
-            Path(lock.lock_file).unlink()
+        else:
+            _begin(folder, config)
+            yield folder
+            folder.replace(final)
+        _remove(lock)
+    except BadInput:
+        if not (folder / CHECKPOINT).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _remove(lock)
+        raise
     finally:
         lock.release()
+
+
+def _begin(folder: Path, config: Config) -> None:
+    """Make the folder of an unfinished run, or clear away what a killed process left half-written in it."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    for left_behind in folder.glob(f".*{TEMPORARY}"):
+        left_behind.unlink()
+    write_json(folder / "config.json", config)
+
+
+def _remove(lock: BaseFileLock) -> None:
+    """Delete the lock's file. Whoever waits for it, or makes a new one of its name, finds what this process found."""
+    with suppress(OSError):
+        Path(lock.lock_file).unlink()
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
