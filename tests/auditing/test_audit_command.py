@@ -131,3 +131,18 @@ def test_the_command_needs_no_torch(folder):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--junit", "j.xml"], "--junit is about what --fail-if decides"),
+        (["--confident"], "--confident is about what --fail-if decides"),
+        (["--search-without", "age"], "--search-without is about --search"),
+    ],
+)
+def test_options_that_do_nothing_alone_are_refused(run, folder, options, message):
+    code, out, err = run("--group", "sex", *options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not (folder / "j.xml").exists()

@@ -12,6 +12,7 @@ import typer
 
 from evenhand.cli._arguments import Json
 from evenhand.cli._output import check_writable, console, say, write_result
+from evenhand.errors import BadInput
 from evenhand.files import cannot_write, write_atomically
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def audit(
     from evenhand.auditing import gate
     from evenhand.auditing.output import terminal
 
+    _check_companions(fail_if, search=search, search_without=search_without, junit=junit, confident=confident)
     for path in (json, csv, markdown, html, junit):
         check_writable(path)
     for expression in fail_if or []:
@@ -123,6 +125,17 @@ def audit(
     if github_summary:
         _summarise(found, verdicts)
     return int(any(verdict.failed for verdict in verdicts))
+
+
+def _check_companions(
+    fail_if: list[str] | None, *, search: bool, search_without: list[str] | None, junit: Path | None, confident: bool
+) -> None:
+    """Refuse options that would do nothing alone, so that a forgotten condition does not pass a build."""
+    for option, given in (("--junit", junit is not None), ("--confident", confident)):
+        if given and not fail_if:
+            raise BadInput(f'{option} is about what --fail-if decides; add one, such as --fail-if "accuracy < 0.8"')
+    if search_without and not search:
+        raise BadInput("--search-without is about --search; add it")
 
 
 def _show(verdicts: list[Verdict]) -> None:

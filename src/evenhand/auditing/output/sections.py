@@ -47,9 +47,7 @@ def _headlines(record: Record) -> Section:
         (words.plainly(name), words.number(name, overall[name]), words.span(name, overall[name]))
         for name in words.HEADLINES
     )
-    about = (
-        () if worst is None else (f"worst group: {words.group(worst['group'])} ({words.rows(worst['count'])} rows)",)
-    )
+    about = () if worst is None else (f"worst group: {words.group(worst['group'])} ({words.counted(worst['count'])})",)
     return Section("Over groups", ("", "value", interval_heading(record["confidence"])), rows, about)
 
 
@@ -104,7 +102,8 @@ def _slices(found: Record, confidence: float) -> Section:
         numbers = (words.number("error", error), words.span("error", error), words.number("error", one["rest"]))
         rows.append((words.group(one["conditions"]), words.rows(one["size"]), *numbers, words.p_value(one["q_value"])))
     notes = [
-        f"{words.rows(found['examined'])} slices seen in one half of the rows, {found['tested']} tested on the other"
+        f"{words.rows(found['examined'])} slices seen in one half of the rows, {found['tested']} tested on the other, "
+        "which error, interval and rest are of"
     ]
     if not rows:
         notes.insert(0, "no slice is served worse than the rest")

@@ -78,9 +78,14 @@ def rows(n: int) -> str:
     return f"{n:,}"
 
 
+def counted(n: int) -> str:
+    """`1 row`, `1,234 rows`."""
+    return f"{rows(n)} row{'' if n == 1 else 's'}"
+
+
 def facts(record: Record) -> str:
     """What was audited, in one line."""
-    parts = [f"{rows(record['rows'])} rows", f"label {record['label']}"]
+    parts = [counted(record["rows"]), f"label {record['label']}"]
     parts.append(f"prediction {record['prediction'] or 'from ' + _listed(record['scores'])}")
     if record["positive"] is not None:
         parts.append(f"positive {values.written(record['positive'])}")
@@ -103,7 +108,7 @@ def missing(record: Record) -> str:
     if not record["missing"]:
         return ""
     listed = ", ".join(f"{rows(count)} in {name}" for name, count in record["missing"].items())
-    dropped = f"{rows(record['dropped'])} rows left out" if record["dropped"] else "no row is left out"
+    dropped = f"{counted(record['dropped'])} left out" if record["dropped"] else "no row is left out"
     return f"missing values: {listed}; {dropped}"
 
 
