@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -89,6 +90,12 @@ def test_an_interrupt_is_exit_code_130(evenhand: Any, monkeypatch: pytest.Monkey
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_stream_may_be_closed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, name, None)
+    assert cli.main(["methods", "erm"]) == 0
+
+
 def test_errors_are_wrapped_for_a_reader_only(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +126,17 @@ def test_a_result_can_go_into_a_pipe(evenhand: Any, tmp_path: Path) -> None:
     assert b'"name": "erm"' in os.read(reader, 100_000)
     assert (tmp_path / "pipe").is_fifo(), "it was written to, not replaced"
     os.close(reader)
+
+
+@pytest.mark.parametrize("path", ["-", "/dev/stdout"])
+@pytest.mark.parametrize("command", [("methods", "erm"), ("methods",), ("data", "list")])
+def test_a_result_can_have_standard_output_for_itself(evenhand: Any, path: str, command: tuple[str, ...]) -> None:
+    done = evenhand(*command, "--json", path)
+    assert done.code == 0
+    assert "erm" in json.dumps(json.loads(done.out)) or command[0] == "data"
+    assert done.err
+    assert not Path("-").exists()
+    assert evenhand(*command).err == "", "it holds for one command line"
 
 
 def test_a_result_goes_through_a_link(evenhand: Any, tmp_path: Path) -> None:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +78,25 @@ def test_an_output_that_cannot_be_used(evenhand: Any, people: Path, tmp_path: Pa
     (tmp_path / "other").mkdir()
     train[1] = write_table(tmp_path / "other", rows=400)
     assert_refused(evenhand(*train, "--out", tmp_path / "runs"), "holds runs on other data", "choose another --out")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGTERM") or os.name != "posix", reason="needs signals")
+def test_sigterm_stores_how_far_it_is(people: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import sys; from evenhand.cli import main; sys.exit(main())", "train"]
+    rest = ["--method", "erm", "--out", tmp_path, "--epochs", "100000", "--checkpoint-every", "1000"]
+    train = subprocess.Popen([*command, people, *rest], stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 60
+    while not any(log.stat().st_size for log in tmp_path.glob(".*/history.jsonl")):
+        assert train.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    assert not list(tmp_path.glob(".*/checkpoint.pt"))
+    train.terminate()
+    said = train.communicate(timeout=60)[1]
+    assert (train.returncode, said) == (
+        143, "evenhand: terminated; the same command continues where this one stopped\n",
+    )  # fmt: skip
+    assert list(tmp_path.glob(".*/checkpoint.pt"))
 
 
 def test_a_training_that_fails_is_exit_code_1(evenhand: Any, people: Path, tmp_path: Path) -> None:

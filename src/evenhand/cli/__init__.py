@@ -7,21 +7,25 @@ module with an `app` instead holds a group of commands.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from evenhand import __version__
-from evenhand.cli._output import paragraph
+from evenhand.cli._output import at_work, paragraph
 from evenhand.errors import EvenhandError
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 app = typer.Typer(
     help="Audit classifiers for their worst-off group, explain why it is worst off, and train models that serve it.",
@@ -35,19 +39,19 @@ app = typer.Typer(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0 done, 1 a failed check or run, 2 bad usage or bad input."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # an ASCII terminal shows ? for ±, and goes on
+    _prepare_streams()
+    at_work.result_on_stdout = False
     try:
-        app(args=arguments, prog_name="evenhand")
+        with _stoppable():
+            app(args=arguments, prog_name="evenhand")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except EvenhandError as error:
         paragraph(str(error))
         _show_traceback(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        return _interrupted()
+    except KeyboardInterrupt as error:
+        return _interrupted(error)
     except BrokenPipeError:  # `evenhand … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
@@ -59,9 +63,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _interrupted() -> int:
-    paragraph("interrupted; the same command continues where this one stopped")
-    return INTERRUPTED
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as batch systems send it before they kill: what is under way is stored, as at Ctrl-C."""
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Inside, SIGTERM interrupts; only the main thread can say so."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _prepare_streams() -> None:
+    """Make the standard streams take whatever is printed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller (`>&-`)
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # an ASCII terminal shows ? for ±, and goes on
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    terminated = isinstance(error, _Terminated)
+    paragraph(f"{'terminated' if terminated else 'interrupted'}; the same command continues where this one stopped")
+    return TERMINATED if terminated else INTERRUPTED
 
 
 def _debugging() -> bool:
@@ -80,8 +116,8 @@ def _exits(command: Callable[..., int]) -> Callable[..., None]:
     def run(*args: object, **options: object) -> None:
         try:
             code = command(*args, **options)
-        except KeyboardInterrupt:  # Typer would end without a word
-            code = _interrupted()
+        except KeyboardInterrupt as error:  # Typer would end without a word
+            code = _interrupted(error)
         raise typer.Exit(code)
 
     return run

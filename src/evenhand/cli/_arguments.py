@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from evenhand.cli._output import result_path
+
 DataName = Annotated[
     str,
     typer.Argument(metavar="DATA", help="A data set's name, or a TOML file that describes your own table."),
@@ -21,7 +23,13 @@ Root = Annotated[
 ]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Where run folders are kept; finished runs there are reused.")]
 Json = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Also write the result to FILE for machines.")
+    Path | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        callback=result_path,
+        help="Also write the result to FILE for machines; with - it has standard output for itself.",
+    ),
 ]
 Epochs = Annotated[int | None, typer.Option(metavar="N", help="Passes over the training data.")]
 Seeds = Annotated[int, typer.Option(metavar="N", help="Train with the seeds 0 to N-1.")]

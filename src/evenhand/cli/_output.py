@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from evenhand.errors import BadInput
 
@@ -16,19 +16,39 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 1000  # nothing is wrapped or cut where a program reads
 WIDEST = 100
+STDOUT = ("-", "/dev/stdout")
+
+
+class CommandLine:
+    """What holds for the command line at work."""
+
+    result_on_stdout = False  # then readers are served on standard error
+
+
+at_work = CommandLine()
+
+
+def result_path(path: Path | None) -> Path | None:
+    """The file of `--json`; noted if it is standard output, which the result then has for itself."""
+    at_work.result_on_stdout = str(path) in STDOUT
+    return path
+
+
+def stream() -> TextIO:
+    """Where tables and texts for readers go."""
+    return sys.stderr if at_work.result_on_stdout else sys.stdout
 
 
 def console() -> Console:
-    """Standard output as it is now: colours and the terminal's width, or neither where it is piped."""
+    """`stream()` as it is now: colours and the terminal's width, or neither where it is piped."""
     from rich.console import Console
 
-    piped = not sys.stdout.isatty()
-    width = PIPED_WIDTH if piped else min(WIDEST, shutil.get_terminal_size().columns)
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    width = min(WIDEST, shutil.get_terminal_size().columns) if stream().isatty() else PIPED_WIDTH
+    return Console(file=stream(), width=width, highlight=False, markup=False, emoji=False)
 
 
 def say(text: str, style: str = "") -> None:
-    """A line or paragraph on standard output."""
+    """A line or paragraph for a reader."""
     console().print(text, style=style or None)
 
 
@@ -52,7 +72,7 @@ def paragraph(text: str) -> None:
 
 def check_writable(path: Path | None) -> None:
     """Raise BadInput now if the result could not be written to this file in the end."""
-    if path is None:
+    if path is None or str(path) in STDOUT:
         return
     folder = path.parent
     if not folder.is_dir():
@@ -69,7 +89,9 @@ def write_result(path: Path | None, value: Any) -> None:
         return
     from evenhand.files import json_text, write_json
 
-    if is_device(path):
+    if str(path) in STDOUT:
+        sys.stdout.write(json_text(value))
+    elif is_device(path):
         with path.open("a") as stream:
             stream.write(json_text(value))
     else:

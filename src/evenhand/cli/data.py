@@ -13,7 +13,7 @@ from rich.table import Table
 
 from evenhand import data
 from evenhand.cli._arguments import Json, Root
-from evenhand.cli._output import check_writable, write_result
+from evenhand.cli._output import check_writable, stream, write_result
 from evenhand.errors import BadInput
 
 if TYPE_CHECKING:
@@ -178,8 +178,8 @@ def group_table(loaded: data.Data) -> Table:
 
 
 def console() -> Console:
-    """Standard output as it is at this moment (tests and callers may have redirected it)."""
-    return Console()
+    """Where readers are served at this moment (tests and callers may have redirected it)."""
+    return Console(file=stream())
 
 
 @app.command("list")
