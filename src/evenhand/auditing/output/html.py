@@ -27,7 +27,8 @@ STYLE = """
 .evenhand-audit th { color: var(--soft); font-weight: 600; border-bottom: 1px solid var(--strong); }
 .evenhand-audit td { border-bottom: 1px solid var(--line); }
 .evenhand-audit .text { text-align: left; padding-left: 0; }
-.evenhand-audit td.text { white-space: normal; min-width: 5.5rem; max-width: 24rem; overflow-wrap: break-word; }
+.evenhand-audit th.text, .evenhand-audit td.long { white-space: normal; }
+.evenhand-audit td.long { min-width: min(14rem, 45vw); max-width: 24rem; overflow-wrap: break-word; }
 .evenhand-audit .all td { color: var(--soft); border-top: 1px solid var(--strong); }
 .evenhand-audit .low td.value { color: var(--low); font-weight: 700; }
 .evenhand-audit .dim { color: var(--soft); }
@@ -44,7 +45,8 @@ body { margin: 1.5rem auto; padding: 0 1rem; max-width: 80rem; background: #fff;
 }
 @media print { body { margin: 0; } .evenhand-audit .wide { overflow: visible; } }
 """
-BAR, HEIGHT = 120, 14
+BAR, HEIGHT = 100, 14
+LONGEST_LINE = 24  # characters of a text that stays in one line
 
 
 def page(record: Record) -> str:
@@ -108,7 +110,17 @@ def _groups(heading: str, groups: list[Record], figures: list[str], record: Reco
 
 
 def _names(group: Record) -> str:
-    return "".join(f'<td class="text">{escape(values.written(value))}</td>' for value in group.values())
+    return "".join(_text(values.written(value)) for value in group.values())
+
+
+def _text(text: str, *, stressed: bool = False) -> str:
+    """A cell of text, which is broken into lines if it is long."""
+    kind = "text long" if len(text) > LONGEST_LINE else "text"
+    return f'<td class="{kind}">{_stressed(text) if stressed else escape(text)}</td>'
+
+
+def _stressed(text: str) -> str:
+    return f"<b>{escape(text)}</b>"
 
 
 def _row(names: str, group: Record, figures: list[str], overall: Measured) -> str:
@@ -141,5 +153,6 @@ def _section(section: Section) -> str:
 
 
 def _cells(row: tuple[str, ...], *, stressed: bool) -> str:
-    first, *others = (f"<b>{escape(cell)}</b>" if stressed else escape(cell) for cell in row)
-    return f'<tr><td class="text">{first}</td>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'
+    first, *others = row
+    cells = (_stressed(cell) if stressed else escape(cell) for cell in others)
+    return f"<tr>{_text(first, stressed=stressed)}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
