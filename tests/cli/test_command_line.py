@@ -61,8 +61,17 @@ def test_bad_usage_is_exit_code_2(evenhand: Any, arguments: list[str], message: 
     done = evenhand(*arguments)
     assert done.code == 2
     assert done.out == ""
+    assert done.err.startswith("evenhand: ")
+    assert done.err.count("\n") == 1
     assert message in done.err
-    assert "Traceback" not in done.err
+    assert "--help`" in done.err
+
+
+def test_without_a_command_there_is_help(evenhand: Any) -> None:
+    for command in ((), ("data",)):
+        done = evenhand(*command)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith(" ".join(["Usage: evenhand", *command]))
 
 
 def fail(error: BaseException) -> Any:
@@ -84,10 +93,11 @@ def test_an_unexpected_error_says_how_to_see_more(evenhand: Any, monkeypatch: py
 
 def test_an_interrupt_is_exit_code_130(evenhand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evenhand.methods.names", fail(KeyboardInterrupt()))
-    done = evenhand("methods")
-    assert done.code == 130
-    assert "interrupted" in done.err
-    assert "Traceback" not in done.err
+    monkeypatch.setattr("evenhand.data.names", fail(KeyboardInterrupt()))
+    for command in (["methods"], ["data", "list"]):
+        done = evenhand(*command)
+        assert done.code == 130
+        assert done.err == "evenhand: interrupted; the same command continues where this one stopped\n"
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])

@@ -17,15 +17,16 @@ from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from evenhand import __version__
 from evenhand.cli._output import at_work, paragraph
-from evenhand.errors import EvenhandError
+from evenhand.errors import BadInput, EvenhandError
 
 INTERRUPTED, TERMINATED = 130, 143
+BAD_USAGE: Any = typer.BadParameter.__mro__[1]  # Typer names only this kind of it
 
 app = typer.Typer(
     help="Audit classifiers for their worst-off group, explain why it is worst off, and train models that serve it.",
@@ -37,21 +38,23 @@ app = typer.Typer(
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911
     """Run a command line and return its exit code: 0 done, 1 a failed check or run, 2 bad usage or bad input."""
     _prepare_streams()
     at_work.result_on_stdout = False
     try:
         with _stoppable():
-            app(args=arguments, prog_name="evenhand")
+            return app(args=arguments, prog_name="evenhand", standalone_mode=False) or 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt as error:
+        return _interrupted(error)
+    except BAD_USAGE as error:
+        return _refused(error)
     except EvenhandError as error:
         paragraph(str(error))
         _show_traceback(error)
         return error.exit_code
-    except KeyboardInterrupt as error:
-        return _interrupted(error)
     except BrokenPipeError:  # `evenhand … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
@@ -60,7 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paragraph(f"this should not have happened: {type(error).__name__}: {error}{hint}")
         _show_traceback(error)
         return 1
-    return 0
+
+
+def _refused(error: Any) -> int:
+    """Say in one paragraph what is wrong with the command line; a command that needs more words shows its help."""
+    command = error.ctx.command_path if error.ctx else "evenhand"
+    message = error.format_message()
+    if message.startswith("Usage:"):
+        print(message, file=sys.stderr)
+    else:
+        paragraph(f"{message.rstrip('.')}; see `{command} --help`")
+    return BadInput.exit_code
 
 
 class _Terminated(KeyboardInterrupt):
@@ -127,6 +140,8 @@ def _add_commands() -> None:
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         module = import_module(f"{__name__}.{path.stem}")
         if hasattr(module, "app"):
+            for command in module.app.registered_commands:
+                command.callback = _exits(command.callback)
             app.add_typer(module.app, name=path.stem)
         else:
             app.command(path.stem)(_exits(getattr(module, path.stem)))
