@@ -125,7 +125,7 @@ def test_what_the_paper_says_and_we_find(runs: Runs) -> None:
     found = runs.reproduction({"ERM": LOW, "A": HIGH}, {"ERM": Figure(0.501, 0.01), "A": Figure(0.902, 0.01)}, 0.01)
     assert findings(found) == [
         "WGA: the paper's best is A (90.20±1.00); it is best beyond the noise here, too (90.10±0.10).",
-        "WGA: of 1 pair of methods that the paper separates by more than 2 sd, 1 come out the same way here, "
+        "WGA: of 1 pair of methods that the paper separates by more than 2 sd, 1 comes out the same way here, "
         "0 within the noise, 0 the other way round.",
         "WGA: the paper's figure lies within our mean ± 2 sd for all 2 methods.",
         "Choosing the epoch on test instead of validation would add 1.00 points of WGA on average, most for "

@@ -68,8 +68,8 @@ def order(found: Reproduction, metric: str) -> Iterator[str]:
     how = f"separates by more than {NOISE:g} sd" if has_sd else "orders, without giving an sd"
     pairs = f"{len(clear)} pair{'s' * (len(clear) > 1)} of methods"
     line = (
-        f"{SHORT[metric]}: of {pairs} that the paper {how}, {same} come out the same way here, {undecided} within the "
-        f"noise, {len(reversed_)} the other way round"
+        f"{SHORT[metric]}: of {pairs} that the paper {how}, {same} come{'s' * (same == 1)} out the same way here, "
+        f"{undecided} within the noise, {len(reversed_)} the other way round"
     )
     yield line + (f" ({'; '.join(reversed_)})." if reversed_ else ".")
 

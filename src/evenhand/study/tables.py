@@ -101,7 +101,10 @@ def worst_groups(comparison: Comparison) -> Table:
         worst = worst_group(entry)
         interval = f"[{percent(worst.low)}, {percent(worst.high)}]"
         rows.append((entry.label, worst.group, str(worst.count), percent(worst.accuracy), interval))
-    note = "95 % interval for the test rows drawn, which accounts for taking the minimum over groups; mean over seeds."
+    note = (
+        "The group with the smallest mean accuracy over seeds (WGA: the mean of each seed's own smallest); 95 % "
+        "interval for the test rows drawn, which accounts for taking the minimum over groups."
+    )
     columns = ("method", "worst group", "test rows", "accuracy", "95 % interval")
     return Table("Worst group of each method, %", columns, tuple(rows), (note,), text_columns=(0, 1))
 
