@@ -20,7 +20,7 @@ from evenhand.data._base import Data, Sealed
 from evenhand.errors import BadInput, RunFailed
 from evenhand.evaluation import evaluate, predict
 from evenhand.execute import execute
-from evenhand.files import without_nan, write_atomically, write_json
+from evenhand.files import without_nan, write_atomically, write_json, write_once
 from evenhand.plan import Plan
 
 
@@ -282,3 +282,10 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"a": float("nan"), "b": [float("inf"), 1.5], "c": (1,)})
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": None, "b": [None, 1.5], "c": [1]}
     assert without_nan({"a": 1}) == {"a": 1}
+
+
+def test_of_two_that_write_once_the_first_is_kept(tmp_path: Path) -> None:
+    write_once(tmp_path / "marker", b"first")
+    write_once(tmp_path / "marker", b"second")
+    assert (tmp_path / "marker").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["marker"]

@@ -30,6 +30,24 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise cannot_write(path, error) from error
 
 
+def write_once(path: Path, content: bytes) -> None:
+    """`content` at `path` unless there is a file already; of two processes at once, one writes and both find it.
+
+    Raises:
+        RunFailed: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    write_atomically(temporary, content)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """`value` as indented JSON at `path`, atomically; NaN is written as null, as the standard demands."""
     write_atomically(path, json_text(value).encode())

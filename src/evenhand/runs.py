@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from evenhand.errors import BadInput, RunFailed
-from evenhand.files import TEMPORARY, cannot_write, write_atomically, write_json
+from evenhand.files import TEMPORARY, cannot_write, json_text, write_atomically, write_json, write_once
 
 if TYPE_CHECKING:
     import polars
@@ -102,7 +102,7 @@ def claim(out: Path, data: Mapping[str, Any]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not marker.exists():
-            write_json(marker, wanted)
+            write_once(marker, json_text(wanted).encode())
         found = json.loads(marker.read_text())
     except OSError as error:
         raise BadInput(f"cannot write to the output folder {out}: {error.strerror or error}") from error

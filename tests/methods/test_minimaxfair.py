@@ -155,3 +155,15 @@ def test_errors_are_taken_in_eval_mode() -> None:
 def test_options_out_of_range_are_refused(option: str) -> None:
     with pytest.raises(BadInput, match=f"{option} of MinimaxFair must be at least 0, got -1"):
         MinimaxFair(**{option: -1.0})
+
+
+def test_no_group_is_forgotten_for_good() -> None:
+    """However long a group has no error, its weight comes back when it has."""
+    data = tiny.split()
+    method = MinimaxFair(step_size=1e3, error="log_loss")
+    state: Any = method.start(data, tiny.network())
+    idle = torch.tensor([1.0] + [0.0] * (len(state.weight_L) - 1))
+    method.play(state, idle)
+    for _ in range(60):
+        method.play(state, 1 - idle)
+    assert bool((state.weight_L[1:] > 0.1).all())

@@ -153,7 +153,7 @@ class Adult(DataSet):
             raise BadInput(
                 f"{path} has {len(rows)} rows of data instead of the published {published}"
                 + ("; it is cut off" if len(rows) < published else "")
-                + " (the option any_size accepts other files of this layout)"
+                + " (in Python, any_size=True accepts other files of this layout)"
             )
         return complete
 

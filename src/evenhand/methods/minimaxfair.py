@@ -102,7 +102,10 @@ class MinimaxFair(Method):
         state.round.add_(1)
         eta = self.step_size * state.round**-self.step_decay
         if self.max_error is None:
-            state.weight_L.copy_((state.weight_L.log() + eta * error_L).softmax(0))
+            weight_L = (state.weight_L.log() + eta * error_L).softmax(0)
+            # A weight that underflows to 0 would stay there for good.
+            least = torch.finfo(weight_L.dtype).tiny
+            state.weight_L.copy_(torch.where(state.share_L > 0, weight_L.clamp(min=least), 0))
         else:
             state.excess_L.add_(eta * (error_L - self.max_error)).clamp_(min=0)
             state.weight_L.copy_(state.share_L + state.excess_L)

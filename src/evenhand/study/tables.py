@@ -90,7 +90,7 @@ def marks_explained(comparison: Comparison) -> str:
         return f"Mean ± sd over {n} seeds."
     return (
         f"Mean ± sd over {n} seeds. {BEST} best beyond the noise; {TIED} cannot be told from the best; no mark in a "
-        "column: no two can (paired t tests over seeds, Holm-corrected, 95 %)."
+        "column: no two can (each method against the best mean: paired t tests over seeds, Holm-corrected, 95 %)."
     )
 
 
