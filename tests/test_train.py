@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -339,3 +340,33 @@ def test_selection_by_group_without_groups_is_refused() -> None:
 def test_a_group_without_training_rows_does_not_stop_anything() -> None:
     for name in ("groupdro", "ncdebias", "rwg", "subg"):
         fit(new_model(), make(name), without_group(TRAIN, 1), VAL, settings(epochs=1))
+
+
+def test_an_interrupt_while_storing_does_not_lose_the_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost connection ends the training, and the signal that comes with it falls into the storing."""
+    fsync, calls = os.fsync, [0]
+
+    def interrupted_at_first(descriptor: int) -> None:
+        calls[0] += 1
+        if calls[0] == 1:
+            raise KeyboardInterrupt
+        fsync(descriptor)
+
+    def fail(record: Any, model: Model) -> None:
+        if record["epoch"] == 2:
+            monkeypatch.setattr(os, "fsync", interrupted_at_first)
+            raise BrokenPipeError
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            new_model(),
+            ERM(),
+            TRAIN,
+            VAL,
+            settings(),
+            checkpoint=tmp_path / "c.pt",
+            checkpoint_every=1e9,
+            on_epoch=fail,
+        )
+    assert torch.load(tmp_path / "c.pt", weights_only=True)["epoch"] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["c.pt"]

@@ -28,6 +28,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
+    except BaseException:  # interrupted
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_once(path: Path, content: bytes) -> None:

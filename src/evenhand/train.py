@@ -152,7 +152,7 @@ class _Loop:
                     self._train_epoch()
                     self._finish_epoch()
             except BaseException:
-                self._store_snapshot()
+                self._store_for_later()
                 raise
             finally:
                 self.objective.hook.remove()
@@ -312,6 +312,16 @@ class _Loop:
         if self.file and self.snapshot:
             snapshots.save(self.file, self.snapshot)
             self.due = time.monotonic() + self.every
+
+    def _store_for_later(self) -> None:
+        """Store the snapshot before giving up, even if that is interrupted: failures and signals may come together."""
+        try:
+            self._store_snapshot()
+        except Exception:
+            raise
+        except BaseException:
+            self._store_snapshot()
+            raise
 
     def _continue(self, saved: dict[str, Tree]) -> None:
         device = self.fabric.device
