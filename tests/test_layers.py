@@ -15,7 +15,7 @@ ROOT = Path(evenhand.__file__).parent
 
 # Imports go to a lower layer, or within one. A module that is not listed here belongs to no layer: put it in one.
 LAYERS = [
-    {"errors", "files", "options", "batch"},
+    {"errors", "files", "options", "records", "batch"},
     {"groups", "sampling", "losses", "model", "metrics", "settings"},
     {"data", "encoders"},
     {"methods"},

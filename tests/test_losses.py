@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from evenhand.losses import at_least_single, cross_entropy, full_precision, group_cross_entropy, mean_cross_entropy
+from evenhand.groups import mean_per_group
+from evenhand.losses import at_least_single, cross_entropy, full_precision, mean_cross_entropy
 
 LOGITS, Y = torch.tensor([[2.0, 0.0], [0.0, 0.0], [-1.0, 3.0]]), torch.tensor([0, 1, 0])
 BY_HAND = [math.log(1 + math.exp(-2)), math.log(2), math.log(1 + math.exp(4))]
@@ -16,8 +17,8 @@ def test_cross_entropy_of_each_row_and_their_mean() -> None:
     assert mean_cross_entropy(LOGITS, Y).item() == pytest.approx(sum(BY_HAND) / 3)
 
 
-def test_group_cross_entropy_is_the_mean_within_each_group() -> None:
-    loss_G, count_G = group_cross_entropy(LOGITS, Y, torch.tensor([3, 0, 3]), 4)
+def test_cross_entropy_within_each_group_is_0_for_an_absent_one() -> None:
+    loss_G, count_G = mean_per_group(cross_entropy(LOGITS, Y), torch.tensor([3, 0, 3]), 4)
     assert loss_G.tolist() == pytest.approx([BY_HAND[1], 0, 0, (BY_HAND[0] + BY_HAND[2]) / 2])
     assert count_G.tolist() == [1, 0, 0, 2]
 

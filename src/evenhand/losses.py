@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from evenhand.groups import mean_per_group
-
 
 def cross_entropy(logits_BC: Tensor, y_B: Tensor) -> Tensor:
     """(B,) cross-entropy of each row, in nats."""
@@ -19,11 +17,6 @@ def cross_entropy(logits_BC: Tensor, y_B: Tensor) -> Tensor:
 def mean_cross_entropy(logits_BC: Tensor, y_B: Tensor) -> Tensor:
     """Scalar mean of the rows' cross-entropies, in nats: faster than `cross_entropy(…).mean()`."""
     return F.cross_entropy(at_least_single(logits_BC), y_B)
-
-
-def group_cross_entropy(logits_BC: Tensor, y_B: Tensor, group_B: Tensor, n_groups: int) -> tuple[Tensor, Tensor]:
-    """(G,) mean cross-entropy within each group, 0 for an absent one, and (G,) the counts."""
-    return mean_per_group(cross_entropy(logits_BC, y_B), group_B, n_groups)
 
 
 def at_least_single(values: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from evenhand.data._description import Description, as_text
 from evenhand.data._table import Codes, Floats, one_hot, standardised
 from evenhand.errors import BadInput, unknown
+from evenhand.records import check_widths, numbered
 
 if TYPE_CHECKING:
     import polars as pl
@@ -116,21 +117,13 @@ def _read_text_table(path: Path, separator: str) -> pl.DataFrame:
 def records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Each record of a text table, the header included, with the line that it starts in."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=separator)
-        start = 1
-        for fields in reader:
-            yield start, fields
-            start = reader.line_num + 1
+        yield from numbered(file, separator)
 
 
 def _check_records(path: Path, separator: str) -> None:
     """Raise BadInput for the first record that has not as many fields as the header, or is not text."""
-    wanted = 0
     try:
-        for line, fields in records(path, separator):
-            wanted = wanted or len(fields)
-            if fields and len(fields) != wanted:
-                raise BadInput(f"{path}, line {line}: {len(fields)} fields, but the header has {wanted}")
+        check_widths(path, records(path, separator))
     except UnicodeDecodeError:
         content = path.read_bytes()
         line = next(number for number, text in enumerate(content.split(b"\n"), 1) if not _is_text(text))

@@ -37,8 +37,8 @@ class Statistic(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class AUC:
-    """`auc`: `score_N` [N] numbers, `y_N` [N] 0 or 1.
+class _Ranking:
+    """A statistic of how scores rank: `score_N` [N] numbers, `y_N` [N] 0 or 1.
 
     Raises:
         BadInput: NaN scores, other labels, different lengths.
@@ -55,9 +55,17 @@ class AUC:
     def size(self) -> int:
         return self.score_N.size
 
+    def by_label(self, rows: IntArray) -> tuple[IntArray, IntArray]:
+        """The positive and the negative ones of `rows`, each with the best score first."""
+        positive = self.y_N[rows]
+        return best_first(self.score_N, rows[positive]), best_first(self.score_N, rows[~positive])
+
+
+class AUC(_Ranking):
+    """`auc`, with its arguments and errors."""
+
     def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
-        positives, negatives = best_first(self.score_N, rows[self.y_N[rows]]), rows[~self.y_N[rows]]
-        negatives = best_first(self.score_N, negatives)
+        positives, negatives = self.by_label(rows)
         P = positives.size
         above, at_or_above = ranks(self.score_N[negatives], self.score_N[positives])
         ties = bool((above != at_or_above).any())
@@ -73,28 +81,11 @@ class AUC:
         return np.concatenate([positives, negatives]), evaluate
 
 
-@dataclass(frozen=True, eq=False)
-class AveragePrecision:
-    """`average_precision`: `score_N` [N] numbers, `y_N` [N] 0 or 1.
-
-    Raises:
-        BadInput: NaN scores, other labels, different lengths.
-    """
-
-    score_N: Column  # noqa: N815
-    y_N: Column  # noqa: N815
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "score_N", scores("score", self.score_N))
-        object.__setattr__(self, "y_N", binary("y", self.y_N, self.score_N.size))
-
-    @property
-    def size(self) -> int:
-        return self.score_N.size
+class AveragePrecision(_Ranking):
+    """`average_precision`, with its arguments and errors."""
 
     def prepare(self, rows: IntArray) -> tuple[IntArray, Evaluate]:
-        positives, negatives = best_first(self.score_N, rows[self.y_N[rows]]), rows[~self.y_N[rows]]
-        negatives = best_first(self.score_N, negatives)
+        positives, negatives = self.by_label(rows)
         P = positives.size
         hits = ranks(self.score_N[positives], self.score_N[positives])[1]
         false_alarms = ranks(self.score_N[positives], self.score_N[negatives])[1]

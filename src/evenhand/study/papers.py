@@ -55,11 +55,6 @@ class PaperTable:
     rows: tuple[Row, ...]
     reference: str = ""
 
-    @property
-    def in_paper(self) -> list[Row]:
-        """The rows that the paper has."""
-        return [row for row in self.rows if row.paper]
-
 
 @cache
 def names() -> tuple[str, ...]:

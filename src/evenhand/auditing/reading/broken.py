@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from evenhand.errors import BadInput
+from evenhand.records import check_widths, numbered
 
 csv.field_size_limit(2**31 - 1)
 
@@ -46,14 +47,10 @@ def check_fields(files: Sequence[Path], separator: str) -> None:
         BadInput: a row has more or fewer fields than the header, or is no text; the message names file and line.
     """
     for file in files:
-        wanted = 0
         if _is_regular(file, separator):
             continue
         try:
-            for line, fields in records(file, separator):
-                wanted = wanted or len(fields)
-                if fields and len(fields) != wanted:
-                    raise BadInput(f"{file}, line {line}: {len(fields)} fields, but the header has {wanted}")
+            check_widths(file, records(file, separator))
         except UnicodeDecodeError:
             raise BadInput(f"{file}, line {_undecodable(file)}: not UTF-8 text") from None
         except (csv.Error, OSError, EOFError) as error:
@@ -66,11 +63,7 @@ def records(file: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
         return
     with opened(file) as binary:
         lines = (line.decode("utf-8-sig" if not number else "utf-8") for number, line in enumerate(binary))
-        reader = csv.reader(lines, delimiter=separator)
-        start = 1
-        for fields in reader:
-            yield start, fields
-            start = reader.line_num + 1
+        yield from numbered(lines, separator)
 
 
 def line_of(files: Sequence[Path], separator: str | None, row: int) -> str:
