@@ -82,6 +82,8 @@ def test_the_verdict_follows_from_the_figures(people: Path, tmp_path: Path) -> N
     erm, rwg = comparison.entries
     accuracy = 100 * sum(erm.values("accuracy")) / 2
     assert text.startswith(f"erm is right on {accuracy:.2f} % of the test rows")
+    worst = 100 * sum(erm.values("worst_group_accuracy")) / 2
+    assert f"on {worst:.2f} % of its worst group" in text, "as the table has it"
     gain = 100 * (sum(rwg.values("worst_group_accuracy")) - sum(erm.values("worst_group_accuracy"))) / 2
     if gain > 0:
         assert f"rwg changes the worst group by +{gain:.2f} points" in text

@@ -57,10 +57,10 @@ def verdict(comparison: Comparison) -> str:
 
     entries = {entry.label: entry for entry in comparison.shown}
     plain = entries[comparison.reference]
-    worst, accuracy = worst_group(plain), Figure.over(plain.values("accuracy")).mean
+    accuracy, worst = (Figure.over(plain.values(metric)).mean for metric in ("accuracy", MAIN))
     start = (
-        f"{plain.label} is right on {percent(accuracy)} % of the test rows, but on {percent(worst.accuracy)} % of its "
-        f"worst group ({worst.group})"
+        f"{plain.label} is right on {percent(accuracy)} % of the test rows, but on {percent(worst)} % of its "
+        f"worst group ({worst_group(plain).group})"
     )
     gains = {
         label: Figure.over(entry.values(MAIN)).mean - Figure.over(plain.values(MAIN)).mean
