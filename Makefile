@@ -29,7 +29,7 @@ types: env
 	$(BIN)/mypy
 
 lock:  ## refresh requirements.lock: every platform, every hash, no index address
-	uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url \
+	uv pip compile pyproject.toml --group dev --all-extras --universal --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
 bench: env

@@ -16,7 +16,7 @@ ROOT = Path(evenhand.__file__).parent
 # Imports go to a lower layer, or within one. A module that is not listed here belongs to no layer: put it in one.
 LAYERS = [
     {"errors", "files", "options", "records", "batch"},
-    {"groups", "sampling", "losses", "model", "metrics", "settings"},
+    {"groups", "sampling", "losses", "model", "metrics", "settings", "inputs"},
     {"data", "encoders"},
     {"methods"},
     {"checkpoint", "evaluation", "optimizers", "randomness", "seen", "train", "runs", "plan", "execute"},

@@ -9,7 +9,7 @@ from math import prod
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from evenhand.errors import BadInput
 
@@ -28,8 +28,23 @@ class Inputs(Protocol):
 
     def __len__(self) -> int: ...
 
-    def take(self, rows: Tensor) -> Tensor:
-        """The inputs of `rows` (B int64), stacked: (B, …)."""
+    def take(self, rows: Tensor, rng: Generator | None = None) -> Tensor:
+        """The inputs of `rows` (B int64, on any device), stacked: (B, …); with `rng` augmented as for training."""
+        ...
+
+    @property
+    def augments(self) -> bool:
+        """Whether `take` does anything with `rng`."""
+        ...
+
+    @property
+    def slow(self) -> bool:
+        """Whether `take` is worth doing ahead in a thread: it reads files, or copies to another device."""
+        ...
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """(N,) int64 lengths of inputs that are padded to the longest of a batch; None if all are of one shape."""
         ...
 
     def to(self, device: torch.device) -> Inputs:
@@ -46,8 +61,12 @@ class TensorInputs:
     def __len__(self) -> int:
         return len(self.x)
 
-    def take(self, rows: Tensor) -> Tensor:
-        return self.x.index_select(0, rows)
+    augments = False
+    slow = False
+    lengths = None
+
+    def take(self, rows: Tensor, rng: Generator | None = None) -> Tensor:
+        return self.x.index_select(0, rows.to(self.x.device))
 
     def to(self, device: torch.device) -> TensorInputs:
         return TensorInputs(self.x.to(device))
@@ -164,13 +183,17 @@ class Split:
             parts.insert(1, f"{name}={text}")
         return ", ".join(parts)
 
-    def batch(self, rows: Tensor) -> Batch:
-        """The rows (B int64) as tensors, with their groups."""
+    def batch(self, rows: Tensor, rng: Generator | None = None) -> Batch:
+        """The rows (B int64, on any device) as tensors, with their groups.
+
+        With `rng` (a generator on the CPU) inputs are augmented as for training, where the data have augmentation.
+        """
+        here = rows.to(self.y.device, non_blocking=True)
         return Batch(
-            self.inputs.take(rows),
-            self.y.index_select(0, rows),
-            self.group.index_select(0, rows) if self.has_attributes else None,
-            rows,
+            self.inputs.take(rows, rng),
+            self.y.index_select(0, here),
+            self.group.index_select(0, here) if self.has_attributes else None,
+            here,
         )
 
     def without_groups(self) -> Split:

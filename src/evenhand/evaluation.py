@@ -12,10 +12,11 @@ from evenhand.batch import Split
 from evenhand.errors import BadInput
 from evenhand.groups import mean_per_group
 from evenhand.losses import cross_entropy
-from evenhand.model import Model
+from evenhand.model import Model, in_chunks
 from evenhand.settings import Selection
 
-ROWS_AT_ONCE = 4096
+NUMBERS_AT_ONCE = 2**20  # inputs of a chunk
+MOST_ROWS = 4096
 
 METRIC_OF: dict[str, str] = {
     "worst_group": "worst_group_accuracy",
@@ -28,10 +29,14 @@ METRIC_OF: dict[str, str] = {
 @torch.no_grad()
 def predict(model: Model, split: Split) -> Tensor:
     """(N, C) logits of every row of `split`, in order, with the model in eval mode."""
-    batches = torch.split(torch.arange(len(split), device=split.y.device), ROWS_AT_ONCE)
+    order, back = None, None
+    if split.inputs.lengths is not None:  # texts beside others of their length: less padding
+        order = torch.argsort(split.inputs.lengths, stable=True)
+        back = torch.argsort(order).to(split.y.device)
     with model.evaluating():
-        parts = [model(split.inputs.take(rows)) for rows in batches]
-    return torch.cat(parts).float()
+        chunks = in_chunks(split, order, elements=NUMBERS_AT_ONCE, most=MOST_ROWS)
+        logits_NC = torch.cat([model(batch.x) for batch in chunks]).float()
+    return logits_NC if back is None else logits_NC.index_select(0, back)
 
 
 def evaluate(model: Model, split: Split) -> dict[str, float]:

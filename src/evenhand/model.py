@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from evenhand.batch import Batch, Split
+from evenhand.inputs import ahead
 
 Half = Literal["all", "encoder", "classifier"]
 
@@ -56,17 +57,21 @@ class Model(nn.Module):
         return self.mode(training=False)
 
 
-def in_chunks(split: Split, rows: Tensor | None = None, *, elements: int = 2**17) -> Iterator[Batch]:
-    """The rows (by default all), in order, in batches for a pass without gradients.
+def in_chunks(
+    split: Split, rows: Tensor | None = None, *, elements: int = 2**17, most: int | None = None
+) -> Iterator[Batch]:
+    """The rows (by default all), in order, without augmentation, in batches for a pass without gradients.
 
     Each has about `elements` inputs, which stay in the processor's cache, but no fewer than 128 rows, which is enough
-    work for a GPU. The first batch has 128 rows: it tells how large a row is.
+    work for a GPU, and no more than `most`. The first batch has 128 rows: it tells how large a row is.
     """
-    device, least = split.y.device, 128
-    rows = torch.arange(len(split), device=device) if rows is None else rows.to(device)
-    size = least
-    while len(rows) > 0:
-        batch = split.batch(rows[:size])
-        yield batch
-        rows = rows[size:]
-        size = max(least, elements * len(batch.y) // max(batch.x.numel(), 1))
+    least = 128
+    rows = torch.arange(len(split)) if rows is None else rows.cpu()
+    if len(rows) == 0:
+        return
+    first = split.batch(rows[:least])
+    yield first
+    size = max(least, elements * len(first.y) // max(first.x.numel(), 1))
+    size = size if most is None else min(size, max(most, least))
+    if len(rows) > least:
+        yield from ahead.batches(split, torch.split(rows[least:], size))

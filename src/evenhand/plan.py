@@ -67,18 +67,22 @@ def new_model(settings: Settings, data: Data) -> Model:
     Raises:
         BadInput: no such encoder, or it does not take such rows or widths.
     """
-    options = {} if settings.widths is None else {"widths": settings.widths}
+    options: dict[str, Any] = {} if settings.widths is None else {"widths": settings.widths}
+    if settings.weights != "none":
+        options["weights"] = settings.weights
     return encoders.build(settings.encoder, row_shape(data), data.train.n_classes, **options)
 
 
 def described(data: Data) -> dict[str, Any]:
     """What identifies the data of a run."""
-    return {"name": data.name, "fingerprint": data.fingerprint}
+    options = {"options": dict(data.options)} if data.options else {}
+    return {"name": data.name, "fingerprint": data.fingerprint, **options}
 
 
 def row_shape(data: Data) -> tuple[int, ...]:
     """The shape of one row's input."""
-    return tuple(data.train.inputs.take(torch.zeros(1, dtype=torch.int64)).shape[1:])
+    with torch.device("cpu"):  # also where a caller builds models without values
+        return tuple(data.train.inputs.take(torch.zeros(1, dtype=torch.int64)).shape[1:])
 
 
 def check_labels(data: Data) -> None:

@@ -27,6 +27,16 @@ def shuffled(n_rows: int, rng: Generator) -> Tensor:
     return torch.randperm(n_rows, generator=rng)
 
 
+def bucketed(length_N: Tensor, size: int, rng: Generator, *, batches: int = 50) -> Iterator[Tensor]:
+    """Every row once, in batches of similar length: shuffled, then sorted within each `batches` batches."""
+    order = torch.randperm(len(length_N), generator=rng)
+    length_N = length_N.cpu()
+    for part in torch.split(order, size * batches):
+        by_length = part[torch.argsort(length_N[part], stable=True)]
+        cut = torch.split(by_length, size)
+        yield from (cut[k] for k in torch.randperm(len(cut), generator=rng).tolist())
+
+
 def weighted(weights_N: Tensor, n_draws: int, rng: Generator, *, replacement: bool = True) -> Tensor:
     """`n_draws` rows, each drawn with probability proportional to its weight (any positive scale).
 

@@ -16,6 +16,8 @@ class Settings:
 
     Attributes:
         encoder: name of the encoder, see `evenhand.encoders`.
+        weights: what the encoder begins with: `none` (random), `pretrained` (the published ones, downloaded where there
+            is a network), or the path of a file of weights.
         widths: of the encoder's layers, such as `64,64`; none takes the encoder's own.
         epochs: passes over the training split (each stage of a method may set its own).
         batch_size: rows per step.
@@ -23,7 +25,8 @@ class Settings:
         lr: learning rate, per step.
         weight_decay: in the optimizer's own sense (decoupled for `adamw`).
         momentum: of `sgd`, in [0, 1).
-        schedule: `constant`; `cosine` to 0 over the epochs; `step`: times `step_factor` every `step_epochs` epochs.
+        schedule: `constant`; `cosine` to 0 over the epochs; `onecycle`: up over the first 30 % of the epochs, then a
+            cosine to 0; `step`: times `step_factor` every `step_epochs` epochs.
         step_epochs: epochs between two changes of the `step` schedule, at least 1.
         step_factor: by which the `step` schedule multiplies the learning rate, in (0, 1].
         clip: largest L2 norm of the gradient; None does not clip.
@@ -37,6 +40,7 @@ class Settings:
     """
 
     encoder: str = "mlp"
+    weights: str = "none"
     widths: tuple[int, ...] | None = None
     epochs: int = 50
     batch_size: int = 256
@@ -44,7 +48,7 @@ class Settings:
     lr: float = 1e-3
     weight_decay: float = 0.0
     momentum: float = 0.9
-    schedule: Literal["constant", "cosine", "step"] = "constant"
+    schedule: Literal["constant", "cosine", "onecycle", "step"] = "constant"
     step_epochs: int = 30
     step_factor: float = 0.1
     clip: float | None = None

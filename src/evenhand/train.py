@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from evenhand import checkpoint as snapshots
 from evenhand.batch import Batch, Split
 from evenhand.checkpoint import Tree
 from evenhand.errors import BadInput, RunFailed
 from evenhand.evaluation import check_selectable, count, per_group, predict, row_figures, score
+from evenhand.inputs import ahead
 from evenhand.methods._base import Method, Stage, State
 from evenhand.model import Model
 from evenhand.optimizers import make_optimizer, make_schedule
@@ -58,7 +59,7 @@ def fit(
     checkpoint_every: float = 30.0,
     on_epoch: Callable[[Record, Model], None] | None = None,
 ) -> Fitted:
-    """Train `model` by `method` on `train`, select the epoch on `val`; the test split has no way in.
+    """Train `method.prepare(model)` by `method` on `train`, select the epoch on `val`; the test split has no way in.
 
     The same arguments give bit for bit the same result on the CPU, also when a killed training is continued from
     `checkpoint`. The caller's random generators are left as they were.
@@ -75,7 +76,7 @@ def fit(
     """
     check_selectable(val, settings.select)
     with reproducible(settings):
-        loop = _Loop(model, method.stages(), train, val, settings, file=checkpoint)
+        loop = _Loop(method.prepare(model), method.stages(), train, val, settings, file=checkpoint)
         loop.every, loop.due, loop.on_epoch = checkpoint_every, time.monotonic() + checkpoint_every, on_epoch
         return loop.run()
 
@@ -129,6 +130,9 @@ class _Loop:
     ) -> None:
         self.fabric = Fabric(accelerator=settings.device, devices=1, precision=settings.precision)
         self.model = model.to(self.fabric.device)
+        if any(isinstance(module, nn.Conv2d) for module in model.modules()):
+            # The layout of the fastest convolutions: a quarter less time on a CPU, more on a GPU in low precision.
+            self.model = self.model.to(memory_format=torch.channels_last)
         self.stages, self.settings = stages, settings
         self.splits = {"train": train.to(self.fabric.device), "val": val.to(self.fabric.device)}
         self.file, self.every = file, 0.0
@@ -148,6 +152,8 @@ class _Loop:
             self._begin_stage(saved)
             saved = None
             try:
+                if self.stage.epochs == 0 and not self.epoch:
+                    self._finish_epoch()
                 while self.epoch < self.epochs and not self._out_of_patience():
                     self._train_epoch()
                     self._finish_epoch()
@@ -168,8 +174,9 @@ class _Loop:
             self.model.load_state_dict(saved["handover"])
         self.stage = self.stages[self.number]
         self.method = self.stage.method
-        self.epochs = self.stage.epochs or self.settings.epochs
+        self.epochs = self.settings.epochs if self.stage.epochs is None else self.stage.epochs
         self.epoch, self.seen, self.best = 0, Seen(), _Best()
+        self.started, self.seconds_training = time.perf_counter(), 0.0
         self.handover = snapshots.copied(self.model.state_dict()) if self.file else {}
         # A method that does not declare `needs_groups` cannot peek: it is given splits without them.
         hidden = {name: s if self.method.needs_groups else s.without_groups() for name, s in self.splits.items()}
@@ -209,10 +216,8 @@ class _Loop:
         self.started = time.perf_counter()
         self.model.train()
         rng = generator(self.settings.seed, self.number, self.epoch)
-        batches = self.method.batches(self.train, self.objective.state, self.settings.batch_size, rng)
-        device, seen, objective = self.fabric.device, self.seen, self.objective
-        for rows in islice(batches, len(seen), None):
-            batch = self.train.batch(rows.to(device, non_blocking=True))
+        seen, objective = self.seen, self.objective
+        for batch in self._batches(rng):
             loss = self.step(batch)
             self.stepper.zero_grad()
             self.backward(loss)
@@ -226,6 +231,15 @@ class _Loop:
         self.seconds_training = time.perf_counter() - self.started
         if not len(seen):
             raise BadInput(f"{type(self.method).__name__} yielded no batch from {len(self.train)} rows")
+
+    def _batches(self, rng: Generator) -> Iterator[Batch]:
+        """The batches of this epoch that are still to come, augmented, each from a generator of its own."""
+        orders = self.method.batches(self.train, self.objective.state, self.settings.batch_size, rng)
+        done, epoch = len(self.seen), (self.settings.seed, self.number, self.epoch)
+        return ahead.batches(
+            self.train, islice(orders, done, None), lambda number: generator(*epoch, done + number),
+            ahead=0 if self.method.adaptive else ahead.AHEAD,
+        )  # fmt: skip
 
     def _finish_epoch(self) -> None:
         """Evaluate, record, keep the best, refresh the method, and note the state from which to continue."""

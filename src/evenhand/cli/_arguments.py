@@ -31,6 +31,14 @@ Json = Annotated[
         help="Also write the result to FILE for machines; with - it has standard output for itself.",
     ),
 ]
+Cache = Annotated[
+    str | None,
+    typer.Option(
+        metavar="disk|none",
+        help="Of image data: decode files once into a cache on disk (default), or read them anew in every epoch.",
+    ),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Of image data: leave out files that are no images.")]
 Epochs = Annotated[int | None, typer.Option(metavar="N", help="Passes over the training data.")]
 Seeds = Annotated[int, typer.Option(metavar="N", help="Train with the seeds 0 to N-1.")]
 Workers = Annotated[

@@ -1,4 +1,4 @@
-"""`--set key=value`: which of it are options of a method, and which training settings."""
+"""`--set key=value`: which of it are options of the data set, of a method, and which training settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,24 @@ from evenhand.errors import BadInput, unknown
 from evenhand.options import pairs
 from evenhand.settings import Settings
 
+PREFIX = "data."
 SETTINGS = tuple(field.name for field in fields(Settings))
+
+
+def for_data(texts: list[str], cache: str | None, skip_bad: bool) -> tuple[dict[str, Any], list[str]]:
+    """The options of the data set (`data.key=value`, `--cache`, `--skip-bad`), and what of `--set` is left.
+
+    Raises:
+        BadInput: an option is given twice.
+    """
+    own = [text for text in texts if text.startswith(PREFIX)]
+    options: dict[str, Any] = pairs([text.removeprefix(PREFIX) for text in own])
+    for key, value in (("cache", cache), ("skip_bad", skip_bad or None)):
+        if value is not None:
+            if key in options:
+                raise BadInput(f"{key} is given twice, by --{key.replace('_', '-')} and by --set")
+            options[key] = value
+    return options, [text for text in texts if not text.startswith(PREFIX)]
 
 
 def for_one(texts: list[str], method: str, epochs: int | None, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evenhand.cli._arguments import DataName, Epochs, Json, Out, Root, Seeds, Workers
+from evenhand.cli._arguments import Cache, DataName, Epochs, Json, Out, Root, Seeds, SkipBad, Workers
 from evenhand.cli._output import check_writable, paragraph, say, write_result
 
 if TYPE_CHECKING:
@@ -27,9 +27,12 @@ def compare(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A training setting of all (lr=0.01) or an option of one method (groupdro.step_size=0.1). Repeatable.",
+            help="A training setting of all (lr=0.01), an option of one method (groupdro.step_size=0.1) or of "
+            "the data (data.size=64). Repeatable.",
         ),
     ] = None,
+    cache: Cache = None,
+    skip_bad: SkipBad = False,
     json: Json = None,
 ) -> int:
     """Train several methods over seeds and compare them.
@@ -48,11 +51,12 @@ def compare(
     check_writable(json)
     names = [name.strip() for name in methods.split(",") if name.strip()]
     study.check([study.Contender(name) for name in names], seeds, workers)
-    options, settings = _choices.for_several(set_ or [], names, epochs)
+    of_data, rest = _choices.for_data(set_ or [], cache, skip_bad)
+    options, settings = _choices.for_several(rest, names, epochs)
     with _progress.runs() as on_progress:
         comparison = study.compare(
             data, [study.Contender(name, options[name]) for name in names], out=out, seeds=seeds, root=root,
-            settings=settings, n_workers=workers, on_progress=on_progress,
+            settings=settings, data_options=of_data, n_workers=workers, on_progress=on_progress,
         )  # fmt: skip
     _tables.show(tables(comparison))
     files = study.save(comparison, out)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evenhand.cli._arguments import DataName, Epochs, Json, Out, Root
+from evenhand.cli._arguments import Cache, DataName, Epochs, Json, Out, Root, SkipBad
 from evenhand.cli._output import check_writable, say, write_result
 
 if TYPE_CHECKING:
@@ -24,12 +24,17 @@ def train(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="An option of the method or a training setting, such as lr. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="An option of the method, a training setting (lr=0.01), or an option of the data (data.size=64). "
+            "Repeatable.",
         ),
     ] = None,
     checkpoint_every: Annotated[
         float, typer.Option(metavar="SECONDS", help="How often the state is stored, from which a killed run continues.")
     ] = 30.0,
+    cache: Cache = None,
+    skip_bad: SkipBad = False,
     json: Json = None,
 ) -> int:
     """Train one model and show how each group fares.
@@ -51,8 +56,9 @@ def train(
         raise BadInput(f"--checkpoint-every must not be negative, got {checkpoint_every}")
     if method not in methods.names():
         raise unknown("method", method, methods.names())
-    options, settings = _choices.for_one(set_ or [], method, epochs, seed)
-    chosen = data_sets.load(data, root)
+    of_data, rest = _choices.for_data(set_ or [], cache, skip_bad)
+    options, settings = _choices.for_one(rest, method, epochs, seed)
+    chosen = data_sets.load(data, root, **of_data)
     from evenhand.plan import Plan, resolve
 
     plan = Plan(method, options, settings)

@@ -45,8 +45,11 @@ def open_set(name: str, **options: Any) -> DataSet:
     Raises:
         BadInput: no such data set, an option it does not have, or a value of the wrong type.
     """
+    base, colon, item = name.partition(":")
     if name.endswith(".toml"):
         name, options = "csv", {**options, "path": name}
+    elif colon and base in names():
+        name, options = base, {**options, "item": item}
     data_set = find(name)
     return data_set(**checked(data_set, options, f"the data set {name}"))
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -53,6 +53,8 @@ class Data:
         fingerprint: hash of what was read and how it was split; runs on other content count as other runs.
         recommended: encoder and training settings by name, used where the user gives none.
         feature_names: what each column of a tabular input means; empty where inputs are no table.
+        options: those of the data set that were chosen otherwise than by default.
+        notes: what the user should know of the reading, such as files that were left out; one sentence each.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Data:
     fingerprint: str
     recommended: Mapping[str, Any]
     feature_names: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def count_G(self) -> dict[str, Tensor]:
@@ -92,6 +96,7 @@ class DataSet(ABC):
     homepage: ClassVar[str] = ""
     licence: ClassVar[str] = ""
     folder: ClassVar[str] = ""  # official folder name below the root; empty for built-in data
+    other_folders: ClassVar[tuple[str, ...]] = ()  # names that the folder has in other official releases
     files: ClassVar[tuple[str, ...]] = ()  # what must be in that folder
     downloads: ClassVar[tuple[Download, ...]] = ()
     recommended: ClassVar[Mapping[str, Any]] = {}
@@ -124,7 +129,7 @@ class DataSet(ABC):
         Raises:
             BadInput: no root is given, or root, folder or a file is not there; the message says how to get it.
         """
-        name = type(self).__module__.rpartition(".")[2]
+        name = self.name()
         fetch = f"`evenhand data fetch {name} --root DIR` downloads it" if self.downloads else f"see {self.homepage}"
         if root is None:
             raise BadInput(
@@ -133,14 +138,25 @@ class DataSet(ABC):
             )
         if not root.is_dir():
             raise BadInput(f"the root {root} is not a folder; {name} is looked for in {root / self.folder} ({fetch})")
-        folder = root / self.folder
-        if not folder.is_dir():
-            raise BadInput(f"there is no folder {self.folder!r} in the root {root}, where {name} belongs; {fetch}")
+        folder = next((root / f for f in (self.folder, *self.other_folders) if (root / f).is_dir()), None)
+        if folder is None:
+            wanted = " or ".join(repr(f) for f in (self.folder, *self.other_folders))
+            raise BadInput(f"there is no folder {wanted} in the root {root}, where {name} belongs; {fetch}")
         paths = tuple(folder / file for file in self.files)
         for path in paths:
             if not path.is_file():
                 raise BadInput(f"{name} needs the file {path}, which is not there; {fetch}")
         return paths
+
+    @classmethod
+    def name(cls) -> str:
+        """The name by which the data set is asked for: that of its file."""
+        return cls.__module__.rpartition(".")[2]
+
+    def chosen_options(self) -> dict[str, Any]:
+        """The options that are not at their defaults."""
+        values = {each.name: (getattr(self, each.name), each.default) for each in fields(self)}
+        return {name: value for name, (value, default) in values.items() if value != default}
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:

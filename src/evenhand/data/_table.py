@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evenhand.data._base import Data, Sealed
 
 if TYPE_CHECKING:
-    from evenhand.batch import Split
+    from evenhand.batch import Inputs, Split
 
 PARTS = ("train", "val", "test")
 Floats = NDArray[np.float32]
@@ -56,13 +56,21 @@ class Labelled:
     label_name: str = "y"
 
     def split(self, x_NF: Floats, rows_N: NDArray[np.bool_]) -> Split:
-        """The chosen rows with their inputs."""
+        """The chosen rows of a table as a split."""
         import torch
 
-        from evenhand.batch import Split, TensorInputs
+        from evenhand.batch import TensorInputs
+
+        return self.part(TensorInputs(torch.from_numpy(x_NF[rows_N])), rows_N)
+
+    def part(self, inputs: Inputs, rows_N: NDArray[np.bool_]) -> Split:
+        """The chosen rows as a split; `inputs` are theirs alone."""
+        import torch
+
+        from evenhand.batch import Split
 
         return Split(
-            inputs=TensorInputs(torch.from_numpy(x_NF[rows_N])),
+            inputs=inputs,
             y=torch.from_numpy(self.y[rows_N]),
             n_classes=len(self.classes),
             attributes=torch.from_numpy(self.attributes[rows_N]) if self.attribute_names else None,

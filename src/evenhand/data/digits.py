@@ -88,12 +88,12 @@ class Digits(DataSet):
         import torch
 
         from evenhand.batch import Split
-        from evenhand.data._images import ImageInputs
+        from evenhand.inputs.images import ImageInputs, MemoryPixels
 
         made = {part: self.composites(part) for part in PARTS}
         splits = {
             part: Split(
-                inputs=ImageInputs(torch.from_numpy(drawn.image)),
+                inputs=ImageInputs(MemoryPixels(torch.from_numpy(drawn.image))),
                 y=torch.from_numpy(drawn.y),
                 n_classes=2,
                 attributes=torch.from_numpy(drawn.background)[:, None],

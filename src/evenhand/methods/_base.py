@@ -39,7 +39,10 @@ class State(nn.Module):
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a training: which method, for how long, on what, and which half of the model moves."""
+    """One stage of a training: which method, for how long, on what, and which half of the model moves.
+
+    With `epochs=0` no step is made: the method's `start` does all there is to do, and the model is then evaluated.
+    """
 
     method: Method
     epochs: int | None = None  # None: the epochs of the run
@@ -54,17 +57,27 @@ class Method(ABC):
     """A training method. Its fields are its hyper-parameters; what changes during training lives in a `State`."""
 
     needs_groups: ClassVar[bool] = False
+    adaptive: ClassVar[bool] = False  # `batches` reads the state: rows must not be asked for ahead of the steps
     source: ClassVar[str] = ""
+
+    def prepare(self, model: Model) -> Model:
+        """The network as this method needs it, by default as it is: called on a fresh model, before the first stage.
+
+        The same call makes the network into which a finished run's weights are loaded.
+        """
+        return model
 
     def start(self, split: Split, model: Model, val: Split | None = None) -> State:
         """What the method remembers, made from the training split (and the validation split, where it needs one)."""
         return State()
 
     def batches(self, split: Split, state: State, size: int, rng: Generator) -> Iterator[Tensor]:
-        """Rows of each batch of one epoch: by default every row once, shuffled.
+        """Rows of each batch of one epoch: by default every row once, shuffled; texts beside others of their length.
 
         Random draws must not depend on `state`, only what is made of them may: see `evenhand.sampling`.
         """
+        if split.inputs.lengths is not None:
+            return sampling.bucketed(split.inputs.lengths, size, rng)
         return sampling.in_batches(sampling.shuffled(len(split), rng), size)
 
     @abstractmethod

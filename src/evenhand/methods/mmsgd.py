@@ -82,6 +82,7 @@ class MMSGD(Method):
     warm_start: int = 0
 
     needs_groups = True
+    adaptive = True
     source = "https://github.com/amazon-science/active-sampling-for-minmax-fairness"
 
     def __post_init__(self) -> None:

@@ -67,6 +67,7 @@ def compare(
     seeds: int = 3,
     root: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    data_options: Mapping[str, Any] | None = None,
     oracle: bool = False,
     reference: str = "",
     n_workers: int | None = None,
@@ -81,6 +82,7 @@ def compare(
     Args:
         data: name of a data set, or the path of a TOML file.
         settings: training settings of all runs, above what the data set recommends.
+        data_options: of the data set, such as which target.
         oracle: also say what selecting on the test split would have given.
         reference: label of the contender that the others are compared with; default erm, else the first.
         n_workers: processes at a time; default as many as there are cores, each with one thread.
@@ -94,8 +96,9 @@ def compare(
     out = Path(out)
     if not any(out.glob("*/metrics.json")):
         processes.warm_up()  # while this process reads the data
-    planned = _resolved(data, entrants, seeds=seeds, root=root, out=out, settings=settings or {}, oracle=oracle)
-    failures = _execute(partial(data_sets.load, data, root), out, planned, n_workers, on_progress)
+    load = partial(data_sets.load, data, root, **(data_options or {}))
+    planned = _resolved(load(), entrants, seeds=seeds, out=out, settings=settings or {}, oracle=oracle)
+    failures = _execute(load, out, planned, n_workers, on_progress)
     return replace(_collected(planned, out, failures), reference_label=reference)
 
 
@@ -152,17 +155,15 @@ class Planned(NamedTuple):
 
 
 def _resolved(
-    data: str,
+    chosen: Data,
     entrants: Sequence[Contender],
     *,
     seeds: int,
-    root: str | Path | None,
     out: Path,
     settings: Mapping[str, Any],
     oracle: bool,
 ) -> list[Planned]:
     """Every run, seed by seed, after all that could be wrong with it was checked; `out` is claimed for these data."""
-    chosen = data_sets.load(data, root)
     from evenhand.plan import Plan, described, resolve
 
     planned: list[Planned] = []

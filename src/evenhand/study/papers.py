@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -37,9 +37,11 @@ class PaperTable:
     Attributes:
         data: what it is reproduced on, unless another data set is asked for.
         paper_data: what the paper's figures are on; levels can be compared only where the two are the same.
+        data_options: of `data`, such as which target; another data set is read by default.
         settings: training settings for `data`; another data set is trained on as it recommends.
         seeds: how many.
-        small: what `--scale small` puts in the place of settings and seeds.
+        small: what `--scale small` puts in the place of settings and seeds; its `data_options` go above those of the
+            table, and its `options` above those of the methods that they name.
         reference: label of the row that the others are compared with; empty for ERM.
     """
 
@@ -54,6 +56,7 @@ class PaperTable:
     small: Mapping[str, Any]
     rows: tuple[Row, ...]
     reference: str = ""
+    data_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @cache

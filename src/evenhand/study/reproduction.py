@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +72,20 @@ def reproduce(
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
     table = read(name)
-    settings = dict(table.settings) if data in (None, table.data) else {}
-    n_seeds = table.seeds
+    own = data in (None, table.data)
+    settings, of_data = (dict(table.settings), dict(table.data_options)) if own else ({}, {})
+    n_seeds, contenders = table.seeds, [row.contender for row in table.rows]
     if scale == "small":
-        settings |= {key: value for key, value in table.small.items() if key != "seeds"}
-        n_seeds = table.small["seeds"]
+        small = dict(table.small)
+        n_seeds = small.pop("seeds")
+        less = small.pop("data_options", {})
+        of_data |= less if own else {}
+        options = small.pop("options", {})
+        contenders = [replace(c, options={**c.options, **options.get(c.method, {})}) for c in contenders]
+        settings |= small
     comparison = compare(
-        data or table.data, [row.contender for row in table.rows], out=out or default_out(table, data),
-        seeds=n_seeds if seeds is None else seeds, root=root, settings=settings, oracle=True,
+        data or table.data, contenders, out=out or default_out(table, data),
+        seeds=n_seeds if seeds is None else seeds, root=root, settings=settings, data_options=of_data, oracle=True,
         reference=table.reference, n_workers=n_workers, on_progress=on_progress,
     )  # fmt: skip
     return Reproduction(table, comparison, scale, settings)
