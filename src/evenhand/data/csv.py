@@ -11,6 +11,7 @@ import numpy as np
 
 from evenhand.data._base import Data, DataSet, digest
 from evenhand.data._columns import MISSING, Table, as_codes, check_type, encoded, read_table
+from evenhand.data._dealing import dealt
 from evenhand.data._description import TRAINING, Description, read_description
 from evenhand.data._table import PARTS, Codes, Labelled, in_parts
 from evenhand.errors import BadInput
@@ -184,22 +185,6 @@ def parts_from_column(table: Table, column: pl.Series) -> Codes:
         raise BadInput(f"{table.where(strange)}: {column.name} must be one of {', '.join(PARTS)}, got {got!r}")
     codes: Codes = found.to_numpy().astype(np.int64)
     return codes
-
-
-def dealt(group_N: Codes, fractions: tuple[float, ...], seed: int) -> Codes:
-    """(N,) index into `PARTS`, each group's rows shuffled and cut by the fractions.
-
-    A group of one row goes to train; of two, with the default fractions, to train and val; of three, to all.
-    """
-    order = np.random.default_rng(seed).permutation(len(group_N))
-    order = order[np.argsort(group_N[order], kind="stable")]
-    count_G = np.bincount(group_N)
-    start_G = np.cumsum(count_G) - count_G
-    group = group_N[order]
-    place = (np.arange(len(order)) - start_G[group] + 0.5) / count_G[group]
-    part_N = np.empty(len(group_N), dtype=np.int64)
-    part_N[order] = (place[:, None] > np.cumsum(fractions)[:2]).sum(axis=1)
-    return part_N
 
 
 def check_every_class_in_train(table: Table, description: Description, labelled: Labelled, part_N: Codes) -> None:
