@@ -77,7 +77,7 @@ def test_ids_that_are_texts_are_dealt_as_their_numbers_would_be() -> None:
 
 
 def test_by_hand() -> None:
-    """Ids of 3, 2, 1, 1, 1 rows for parts of 4, 2, 2: 3 to train, 2 to val, 1 to test, one more to test, one to train."""
+    """Ids of 3, 2, 1, 1, 1 rows for parts of 4, 2, 2: 3 to train, 2 to val, 1 to test, 1 to test, 1 to train."""
     id_N = np.repeat(np.arange(5), [3, 2, 1, 1, 1])
     part_N = dealt_by_id(np.zeros(8, dtype=np.int64), id_N, (0.5, 0.25, 0.25), 0)
     assert part_N[:5].tolist() == [0, 0, 0, 1, 1]
