@@ -70,6 +70,8 @@ def new_model(settings: Settings, data: Data) -> Model:
     options: dict[str, Any] = {} if settings.widths is None else {"widths": settings.widths}
     if settings.weights != "none":
         options["weights"] = settings.weights
+    told = getattr(data.train.inputs, "encoder_options", {})  # such as the size of the vocabulary of texts
+    options |= {key: value for key, value in told.items() if encoders.takes(settings.encoder, key)}
     return encoders.build(settings.encoder, row_shape(data), data.train.n_classes, **options)
 
 
