@@ -22,8 +22,9 @@ def split(
     attributes: Sequence[int] = (2,),
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
+    shape: Sequence[int] = (FEATURES,),
 ) -> Split:
-    """Random rows; every group has rows, the first group half of them."""
+    """Random rows of this shape; every group has rows, the first group half of them."""
     rng = Generator().manual_seed(seed)
     n_groups = classes * prod(attributes)
     group = torch.cat([torch.arange(n_groups), torch.randint(n_groups, (n_rows - n_groups,), generator=rng)])
@@ -32,14 +33,18 @@ def split(
     for size in reversed([classes, *attributes]):
         columns.insert(0, rest % size)
         rest = rest // size
-    x = torch.randn(n_rows, FEATURES, generator=rng, dtype=dtype) + group[:, None] / n_groups
+    x = torch.randn(n_rows, *shape, generator=rng, dtype=dtype) + group.view(-1, *[1] * len(shape)) / n_groups
     return Split.of(x, columns[0], columns[1:], n_classes=classes, attribute_sizes=attributes)
 
 
-def network(classes: int = 2, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> Model:
-    """A smooth network with one hidden layer."""
+def network(
+    classes: int = 2, *, seed: int = 0, dtype: torch.dtype = torch.float32, shape: Sequence[int] = (FEATURES,)
+) -> Model:
+    """A smooth network with one hidden layer, for rows of this shape."""
     torch.manual_seed(seed)
-    return Model.linear(nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.Tanh()), WIDTH, classes).to(dtype)
+    flatten = [nn.Flatten()] if len(shape) > 1 else []
+    encoder = nn.Sequential(*flatten, nn.Linear(prod(shape), WIDTH), nn.Tanh())
+    return Model.linear(encoder, WIDTH, classes).to(dtype)
 
 
 def echo(classes: int = 2) -> Model:
@@ -67,7 +72,8 @@ def whole(data: Split) -> Batch:
 def train(
     method: Method, model: Model, data: Split, val: Split, state: State, *, epochs: int = 1, seed: int = 0
 ) -> Tensor:
-    """Plain training of the half that the method's last stage trains; all losses."""
+    """Plain training of the half that the method's last stage trains; all losses. The seed is of all that is drawn."""
+    torch.manual_seed(seed)
     optimizer = torch.optim.SGD(model.part(method.stages()[-1].trains).parameters(), lr=0.1)
     rng, losses = Generator().manual_seed(seed), []
     for _ in range(epochs):
