@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from evenhand import sampling
 from evenhand.batch import Batch, Split
 from evenhand.errors import BadInput
-from evenhand.groups import ABSENT, sum_per_group
+from evenhand.groups import ABSENT
 from evenhand.losses import at_least_single, cross_entropy
 from evenhand.methods._base import (
     Method,
@@ -41,6 +42,9 @@ class _Geometry(State):
         self.absent_G = nn.Buffer(torch.full_like(count_G, ABSENT, dtype=dtype), persistent=False)
         self.pairs_P2 = nn.Buffer(pairs_P2, persistent=False)
         self.contrast_PG = nn.Buffer((plus_PG - minus_PG) * (align_weight / n_features) ** 0.5, persistent=False)
+        # What each group's features in the epoch's batches add up to; stays 0 unless `statistics` are running.
+        self.sum_GD = nn.Buffer(torch.zeros(split.n_groups, n_features, dtype=dtype, device=count_G.device))
+        self.rows = nn.Buffer(count_G.new_zeros(0))
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,13 @@ class NCDebias(Method):
             encoder is trained; False trains the whole model and leaves its classifier alone.
         group_ce: the sum over groups of mean cross-entropies; False takes the mean over rows.
         align_weight: at least 0; 0 is no alignment.
+        statistics: what `weight_CD` is the direction of. `exact`: the mean over all rows of the largest groups, a third
+            of an epoch more for images; `subsample`: the mean over a few of them; both with the weights that the
+            epoch ended with, in eval mode and without augmentation. `running`: the mean over the epoch's own batches,
+            as they were trained on, at no cost; a class without features there keeps its direction, and `start`, which
+            has seen no batch, takes the mean over a few rows.
+        subsample: so many rows of each largest group are those few, at least 1; drawn once, by PyTorch's global
+            generator. A smaller group is taken whole.
         statistics_from: the split whose rows give `weight_CD`, "train" or "val"; largest groups are those in training.
         warm_start: epochs of plain training before, at least 0, as the published code has for text. An encoder without
             pretrained weights may need one: where all classes have nearly the same mean features, the frozen
@@ -71,17 +82,20 @@ class NCDebias(Method):
             classifier's bias left at its random values, and a batch that lacks any group has loss 0.
 
     Raises:
-        BadInput: no attributes or one value only, an option outside its range, or no validation rows where
-            `weight_CD` comes from.
+        BadInput: no attributes or one value only, an option outside its range, options that exclude each other, or no
+            validation rows where `weight_CD` comes from.
 
     Differs from the authors' code, unless `legacy`: statistics come from the training split in eval mode, the bias is
-    zero, and batches that lack a group count. With `legacy` too, largest groups are found, not written down; a batch of
-    loss 0 still moves an optimizer that has momentum; and MultiNLI has neither the doubled group nor the plain epoch.
+    zero, and batches that lack a group count; only exact statistics are theirs. With `legacy` too, largest groups are
+    found, not written down; a batch of loss 0 still moves an optimizer that has momentum; and MultiNLI has neither the
+    doubled group nor the plain epoch.
     """
 
     freeze_classifier: bool = True
     group_ce: bool = True
     align_weight: float = 1.0
+    statistics: Literal["exact", "running", "subsample"] = "exact"
+    subsample: int = 256
     statistics_from: Literal["train", "val"] = "train"
     warm_start: int = 0
     legacy: bool = False
@@ -92,6 +106,11 @@ class NCDebias(Method):
     def __post_init__(self) -> None:
         require_range(self, "align_weight", 0)
         require_range(self, "warm_start", 0)
+        require_range(self, "subsample", 1)
+        if self.legacy and self.statistics != "exact":
+            raise BadInput(f"legacy of NCDebias takes statistics=exact, got statistics={self.statistics}")
+        if self.statistics == "running" and self.statistics_from != "train":
+            raise BadInput("statistics=running of NCDebias come from training batches, got statistics_from=val")
 
     def stages(self) -> tuple[Stage, ...]:
         debias = Stage(self, trains="encoder" if self.freeze_classifier else "all")
@@ -99,10 +118,12 @@ class NCDebias(Method):
 
     def start(self, split: Split, model: Model, val: Split | None = None) -> State:
         require_groups(split, self)
+        state = _Geometry(split, loss_dtype(model), model.classifier.in_features, self.align_weight)
         if self.freeze_classifier:
             model.classifier.requires_grad_(False)
-        state = _Geometry(split, loss_dtype(model), model.classifier.in_features, self.align_weight)
-        self._refresh(split, model, state, val)
+            source = self._source(split, state, val)
+            state.rows = nn.Buffer(self._rows(source, state), persistent=self.statistics != "exact")
+            self._aim(model, self._sums(source, model, state))
         return state
 
     def loss(self, batch: Batch, model: Model, state: State) -> Tensor:
@@ -110,6 +131,8 @@ class NCDebias(Method):
         group_B = groups_of(batch, self)
         features_BD = model.encoder(batch.x)
         loss_B = cross_entropy(model.classifier(features_BD), batch.y)
+        if self.statistics == "running":
+            state.sum_GD.index_add_(0, group_B, at_least_single(features_BD.detach()))
         count_G = state.absent_G.index_add(0, group_B, torch.ones_like(loss_B))
         share_G = count_G.reciprocal()
         loss = torch.dot(share_G.index_select(0, group_B), loss_B) if self.group_ce else loss_B.mean()
@@ -125,25 +148,46 @@ class NCDebias(Method):
 
     def end_epoch(self, split: Split, model: Model, state: State, val: Split | None = None) -> None:
         assert isinstance(state, _Geometry)
-        self._refresh(split, model, state, val)
-
-    @torch.no_grad()
-    def _refresh(self, split: Split, model: Model, state: _Geometry, val: Split | None) -> None:
-        """Set the classifier to the mean directions of the largest groups."""
         if not self.freeze_classifier:
             return
-        source = split if self.statistics_from == "train" and not self.legacy else require_validation(val, self)
-        majority_C = state.majority_C
+        if self.statistics == "running":
+            sum_CD = state.sum_GD[state.majority_C]
+            self._aim(model, torch.where(sum_CD.any(1, keepdim=True), sum_CD, model.classifier.weight))
+            state.sum_GD.zero_()
+        else:
+            self._aim(model, self._sums(self._source(split, state, val), model, state))
+
+    def _source(self, split: Split, state: _Geometry, val: Split | None) -> Split:
+        """The split that statistics come from; raise BadInput if it lacks a largest group."""
+        if self.statistics_from == "train" and not self.legacy:
+            return split
+        source, majority_C = require_validation(val, self), state.majority_C
         for group in majority_C[(source.count_G == 0)[majority_C] & state.present_G[majority_C]].tolist():
             raise BadInput(f"NCDebias needs validation rows of the group {source.group_name(group)}, got none")
-        # Train mode takes all rows, because they enter the running statistics of batch normalisation.
-        rows = None if self.legacy else torch.nonzero(source.group == majority_C[source.y]).flatten()
+        return source
+
+    def _rows(self, source: Split, state: _Geometry) -> Tensor:
+        """The rows that a pass for statistics takes, in order."""
+        if self.legacy:  # all of them, because in train mode they enter the running statistics of batch normalisation
+            return torch.arange(len(source), device=source.y.device)
+        rows = torch.nonzero(source.group == state.majority_C[source.y]).flatten()
+        if self.statistics == "exact":
+            return rows
+        drawn = rows[torch.randperm(len(rows)).to(rows.device)]
+        return drawn[sampling.rank_within_label(source.y[drawn]) < self.subsample].sort().values
+
+    @torch.no_grad()
+    def _sums(self, source: Split, model: Model, state: _Geometry) -> Tensor:
+        """(C, D) what the features of each class's largest group add up to, over the chosen rows."""
+        sum_GD = torch.zeros_like(state.sum_GD)
         with model.mode(training=self.legacy):
-            sum_GD = sum(
-                sum_per_group(at_least_single(model.encoder(batch.x)), groups_of(batch, self), source.n_groups)
-                for batch in in_chunks(source, rows)
-            )
-        assert isinstance(sum_GD, Tensor)
-        model.classifier.weight.copy_(F.normalize(sum_GD[majority_C], dim=1))
+            for batch in in_chunks(source, state.rows):
+                sum_GD.index_add_(0, groups_of(batch, self), at_least_single(model.encoder(batch.x)))
+        return sum_GD[state.majority_C]
+
+    @torch.no_grad()
+    def _aim(self, model: Model, sum_CD: Tensor) -> None:
+        """Set the classifier to the directions of the largest groups."""
+        model.classifier.weight.copy_(F.normalize(sum_CD, dim=1))
         if model.classifier.bias is not None and not self.legacy:
             model.classifier.bias.zero_()
