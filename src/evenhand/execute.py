@@ -119,7 +119,10 @@ def _write_results(folder: Path, data: Data, fitted: Fitted, settings: Settings,
     train_count_G = data.train.count_G.numpy()
     write_json(folder / "metrics.json", {
         "selection": {"rule": settings.select, "epoch": fitted.epoch, "score": fitted.score},
-        **{name: metrics.evaluate(c, train_count_G=train_count_G) for name, c in counts.items()},
+        **{
+            name: metrics.evaluate(c, train_count_G=train_count_G) | {"roc_auc": _roc_auc(logits[name], splits[name])}
+            for name, c in counts.items()
+        },
         "worst_group": _worst_group(counts["test"], data.train),
         "groups": _groups(counts, data.train),
         "oracle": _oracle(folder / "test_by_epoch.jsonl", settings, train_count_G),
@@ -148,6 +151,16 @@ def _predictions(name: str, split: Split, logits_NC: torch.Tensor) -> polars.Dat
         "group": split.group.numpy(),
         **{f"logit_{c}": column.numpy() for c, column in enumerate(logits_NC.T)},
     })  # fmt: skip
+
+
+def _roc_auc(logits_NC: torch.Tensor, split: Split) -> float:
+    """Area under the ROC curve: of the second class of two, else the mean over classes against the rest."""
+    scores_NC = logits_NC.double().softmax(1).numpy() if logits_NC.shape[1] > 2 else logits_NC.double().diff(dim=1)
+    y_N = split.y.numpy()
+    if logits_NC.shape[1] == 2:
+        return metrics.auc(np.asarray(scores_NC)[:, 0], y_N)
+    areas = [metrics.auc(scores_NC[:, c], (y_N == c).astype(np.int64)) for c in range(logits_NC.shape[1])]
+    return float(np.nanmean(areas)) if not np.isnan(areas).all() else float("nan")
 
 
 def _worst_group(counts: metrics.Counts, split: Split) -> dict[str, Any]:

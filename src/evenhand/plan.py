@@ -21,7 +21,7 @@ from evenhand.settings import Settings
 
 @dataclass(frozen=True)
 class Plan:
-    """A run to be: method and settings by name; what is not named takes the data set's recommendation or the default.
+    """A run to be: method and settings by name; what is not named is as the data set recommends, or the default.
 
     Attributes:
         oracle: also evaluate the test split after every epoch, to report what selecting on it would have given.
@@ -40,8 +40,9 @@ def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
         BadInput: an unknown method, option, setting or encoder, a value that does not fit, a method that needs groups
             that the data lack, rows that the encoder does not take, or a selection rule that cannot be judged.
     """
-    method = methods.make(plan.method, **plan.options)
     settings = Settings(**checked(Settings, {**data.recommended, **plan.settings}, "training"))
+    recommended = data.recommended_options.get(plan.method, {}) if settings.weights == "none" else {}
+    method = methods.make(plan.method, **{**recommended, **plan.options})
     check_labels(data)
     check_selectable(data.val, settings.select)
     if method.needs_groups:

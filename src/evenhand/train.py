@@ -39,7 +39,8 @@ class Fitted:
         epoch: which epoch of the last stage that was, from 0.
         score: its validation score under the selection rule, in [0, 1].
         history: one record an epoch: stage, epoch, lr, per group the loss, accuracy and count on train (while it was
-            trained on) and on val, the score, and the seconds it took, in all and for its batches alone.
+            trained on) and on val, the score, and the seconds since the record before (with the method's refresh
+            and this epoch's validation, without `on_epoch`) and of its batches alone.
     """
 
     model: Model
@@ -213,7 +214,7 @@ class _Loop:
     # --- epochs ---
 
     def _train_epoch(self) -> None:
-        self.started = time.perf_counter()
+        began = time.perf_counter()
         self.model.train()
         rng = generator(self.settings.seed, self.number, self.epoch)
         seen, objective = self.seen, self.objective
@@ -228,7 +229,7 @@ class _Loop:
             if self.file and time.monotonic() >= self.due and seen.first_not_finite() is None:
                 self._take_snapshot()
                 self._store_snapshot()
-        self.seconds_training = time.perf_counter() - self.started
+        self.seconds_training = time.perf_counter() - began
         if not len(seen):
             raise BadInput(f"{type(self.method).__name__} yielded no batch from {len(self.train)} rows")
 
@@ -260,6 +261,7 @@ class _Loop:
         }
         if self.on_epoch:
             self.on_epoch(record, self.model)
+        self.started = time.perf_counter()
         self.history.append(record)
         if points > self.best.score:
             self.best = _Best(points, self.epoch, {k: v.detach().clone() for k, v in self.model.state_dict().items()})

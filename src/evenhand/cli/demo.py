@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from evenhand.study import Comparison
 
 # Here no network is pretrained, as the paper's are for images, so ncdebias begins with an epoch of plain training.
-OPTIONS = {"erm": {}, "rwg": {}, "groupdro": {}, "ncdebias": {"warm_start": 1}}
+METHODS = ("erm", "rwg", "groupdro", "ncdebias")
 SEEDS = 3
 
 
@@ -39,9 +39,8 @@ def demo(
     from evenhand.study.tables import tables
 
     check_writable(json)
-    methods = [study.Contender(method, options) for method, options in OPTIONS.items()]
     with _progress.runs() as on_progress:
-        comparison = study.compare("digits", methods, out=out, seeds=SEEDS, n_workers=workers, on_progress=on_progress)
+        comparison = study.compare("digits", METHODS, out=out, seeds=SEEDS, n_workers=workers, on_progress=on_progress)
     _tables.show(tables(comparison))
     say(verdict(comparison), style="bold")
     files = study.save(comparison, out)

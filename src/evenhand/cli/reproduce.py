@@ -51,7 +51,7 @@ def reproduce(
     check_writable(json)
     if table is None:
         return _list(json)
-    folder = out or reproduction.default_out(read(table), data)
+    folder = out or reproduction.default_out(read(table), data, scale)
     with _progress.runs() as on_progress:
         found = reproduction.reproduce(
             table, out=folder, root=root, data=data, scale=scale, seeds=seeds, n_workers=workers,

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from evenhand.errors import BadInput
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from evenhand.batch import Split
+
+Kind = Literal["table", "images", "text", "own"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,7 @@ class Data:
         fingerprint: hash of what was read and how it was split; runs on other content count as other runs.
         recommended: encoder and training settings by name, used where the user gives none.
         feature_names: what each column of a tabular input means; empty where inputs are no table.
+        recommended_options: of methods, by the method's name, for encoders that begin with random weights.
         options: those of the data set that were chosen otherwise than by default.
         notes: what the user should know of the reading, such as files that were left out; one sentence each.
     """
@@ -64,6 +67,7 @@ class Data:
     fingerprint: str
     recommended: Mapping[str, Any]
     feature_names: tuple[str, ...] = ()
+    recommended_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -81,17 +85,20 @@ class Download:
         url: where it is.
         path: where it belongs, below the root.
         sha256: of its content, hexadecimal.
+        unpacks: of an archive (tar or zip): the folder below the root that it becomes; the archive itself is not kept.
     """
 
     url: str
     path: str
     sha256: str
+    unpacks: str = ""
 
 
 @dataclass(frozen=True)
 class DataSet(ABC):
     """A data set in its official layout. Fields are options: which target, which attribute, which split seed."""
 
+    kind: ClassVar[Kind] = "table"  # under which heading it is listed
     title: ClassVar[str] = ""
     homepage: ClassVar[str] = ""
     licence: ClassVar[str] = ""
@@ -129,8 +136,20 @@ class DataSet(ABC):
         Raises:
             BadInput: no root is given, or root, folder or a file is not there; the message says how to get it.
         """
-        name = self.name()
-        fetch = f"`evenhand data fetch {name} --root DIR` downloads it" if self.downloads else f"see {self.homepage}"
+        home = self.home(root)
+        paths = tuple(home / file for file in self.files)
+        for path in paths:
+            if not path.is_file():
+                raise BadInput(f"{self.name()} needs the file {path}, which is not there; {self._get()}")
+        return paths
+
+    def home(self, root: Path | None) -> Path:
+        """The data set's folder below `root`, by whichever of its official names.
+
+        Raises:
+            BadInput: no root is given, or root or folder is not there; the message says how to get it.
+        """
+        name, fetch = self.name(), self._get()
         if root is None:
             raise BadInput(
                 f"{name} needs the folder that holds the data sets: pass --root DIR (root=… in Python) or set "
@@ -142,11 +161,12 @@ class DataSet(ABC):
         if folder is None:
             wanted = " or ".join(repr(f) for f in (self.folder, *self.other_folders))
             raise BadInput(f"there is no folder {wanted} in the root {root}, where {name} belongs; {fetch}")
-        paths = tuple(folder / file for file in self.files)
-        for path in paths:
-            if not path.is_file():
-                raise BadInput(f"{name} needs the file {path}, which is not there; {fetch}")
-        return paths
+        return folder
+
+    def _get(self) -> str:
+        if self.downloads:
+            return f"`evenhand data fetch {self.name()} --root DIR` downloads it"
+        return f"see {self.homepage}"
 
     @classmethod
     def name(cls) -> str:

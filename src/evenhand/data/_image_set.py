@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from evenhand.data._base import Data, DataSet, Sealed, digest
+from evenhand.data._base import Data, DataSet, Kind, Sealed, digest
 from evenhand.data._table import PARTS, Codes, Labelled
 from evenhand.errors import BadInput
 
@@ -60,7 +60,9 @@ class ImageSet(DataSet):
         skip_bad: leave out files that are no images, and say which; otherwise the first of them is an error.
     """
 
+    kind: ClassVar[Kind] = "images"
     recommended: ClassVar[Mapping[str, Any]] = FROM_SCRATCH
+    recommended_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ncdebias": {"warm_start": 5}}
     window: ClassVar[int | None] = None  # central pixels that are cut out of every file's image first
     published: ClassVar[Mapping[str, tuple[int, ...]]] = {}  # rows of each group by part, with default options
 
@@ -118,6 +120,7 @@ class ImageSet(DataSet):
             Sealed(splits[2]),
             self.fingerprint(listing, good_N),
             self.recommended,
+            recommended_options=self.recommended_options,
             options=self.chosen_options(),
             notes=(*listing.notes, *(f"left out: {text}" for text in decoded.bad.values())),
         )

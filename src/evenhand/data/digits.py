@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from evenhand.data._base import Data, DataSet, Sealed, digest
+from evenhand.data._base import Data, DataSet, Kind, Sealed, digest
 from evenhand.data._table import PARTS
 from evenhand.errors import BadInput
 
@@ -61,6 +61,7 @@ class Digits(DataSet):
         copies: composites of each digit in train; with few, the minority is memorised and no method helps.
     """
 
+    kind: ClassVar[Kind] = "images"
     title: ClassVar[str] = "Digits 0-4 against 5-9, on waves or blobs"
     homepage: ClassVar[str] = "https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits"
     licence: ClassVar[str] = "CC BY 4.0 (digits)"
@@ -72,6 +73,8 @@ class Digits(DataSet):
         "lr": 1e-3,
         "schedule": "cosine",
     }
+
+    recommended_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ncdebias": {"warm_start": 1}}
 
     seed: int = 0
     correlation: float = 0.95
@@ -112,6 +115,7 @@ class Digits(DataSet):
             Sealed(splits["test"]),
             digest(*(drawn.image.tobytes() for drawn in made.values())),
             self.recommended,
+            recommended_options=self.recommended_options,
         )
 
     def masks(self, part: str) -> NDArray[np.uint8]:

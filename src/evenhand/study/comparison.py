@@ -13,6 +13,7 @@ import numpy as np
 
 from evenhand import metrics
 from evenhand.runs import Run
+from evenhand.study.measures import MEASURES
 
 MAIN = "worst_group_accuracy"
 CONFIDENCE = 0.95
@@ -22,7 +23,7 @@ Source = Literal["test", "val", "oracle"]
 
 @dataclass(frozen=True)
 class Figure:
-    """A share in [0, 1] with its standard deviation over seeds; None where there is none."""
+    """A share in [0, 1] (or seconds) with its standard deviation over seeds; None where there is none."""
 
     mean: float
     sd: float | None
@@ -96,7 +97,7 @@ class Comparison:
     def metric_names(self) -> list[str]:
         """The names of all metrics that the runs have."""
         found = {name for entry in self.shown for run in entry.finished for name in run.metrics["test"]}
-        return [name for name in metrics.METRICS if name in found]
+        return [name for name in MEASURES if name in found]
 
     @property
     def reference(self) -> str:
@@ -122,7 +123,7 @@ class Comparison:
         """The entries that cannot be told from the best; empty where nothing can be inferred."""
         if not self.can_infer:
             return set()
-        return metrics.winners(self.values(metric), metrics.METRICS[metric].higher_is_better, CONFIDENCE)
+        return metrics.winners(self.values(metric), MEASURES[metric].higher_is_better, CONFIDENCE)
 
     def groups(self) -> list[dict[str, Any]]:
         """Name and number of rows of every group in each split."""
@@ -217,6 +218,8 @@ def _labels(firsts: dict[str, Run]) -> dict[str, str]:
 
 
 def _value(run: Run, metric: str, source: Source) -> float:
+    if metric == "training_seconds":
+        return math.nan if source == "oracle" else float(sum(epoch["seconds"] for epoch in run.history))
     figures = run.metrics["oracle"]["test"] if source == "oracle" else run.metrics[source]
     return _number(figures.get(metric))
 

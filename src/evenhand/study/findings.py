@@ -7,8 +7,9 @@ from itertools import combinations
 
 from evenhand import metrics
 from evenhand.study.comparison import MAIN, Figure
+from evenhand.study.measures import MEASURES
 from evenhand.study.reproduction import Reproduction
-from evenhand.study.tables import SHORT, figure_text, percent, signed
+from evenhand.study.tables import figure_text, percent, signed
 
 NOISE = 2.0  # standard deviations
 
@@ -17,6 +18,9 @@ def findings(found: Reproduction) -> list[str]:
     """Which of the paper's statements hold in our runs and which do not, by the figures alone."""
     lines: list[str] = []
     for metric in found.table.metrics:
+        if MEASURES[metric].unit == "s":
+            lines += ratios(found, metric)
+            continue
         lines += first_place(found, metric)
         lines += order(found, metric)
         if found.comparable:
@@ -24,16 +28,29 @@ def findings(found: Reproduction) -> list[str]:
     return [*lines, *extras(found), *oracle(found)]
 
 
+def ratios(found: Reproduction, metric: str) -> Iterator[str]:
+    """Each row's time as a multiple of the reference's: seconds of different machines say nothing to each other."""
+    base = next(((row, entry) for row, entry in found.rows if row.label == found.comparison.reference), None)
+    for row, entry in found.rows:
+        if base is None or row.label == base[0].label:
+            continue
+        ours = found.figure(entry, metric).mean / found.figure(base[1], metric).mean
+        line = f"{short(metric)}: {row.label} takes {ours:.3f} times as long as {base[0].label} here"
+        if metric in row.paper and metric in base[0].paper:
+            line += f", in the paper {row.paper[metric].mean / base[0].paper[metric].mean:.3f} times"
+        yield f"{line}."
+
+
 def first_place(found: Reproduction, metric: str) -> Iterator[str]:
     """Whether the paper's best method is the best here."""
     rows = [(row, entry) for row, entry in found.rows if metric in row.paper]
     if len(rows) < 2:
         return
-    sign = 1 if metrics.METRICS[metric].higher_is_better else -1
+    sign = 1 if MEASURES[metric].higher_is_better else -1
     theirs = max(rows, key=lambda pair: sign * pair[0].paper[metric].mean)
     ours = max(rows, key=lambda pair: sign * found.figure(pair[1], metric).mean)
     figure = figure_text(found.figure(theirs[1], metric))
-    start = f"{SHORT[metric]}: the paper's best is {theirs[0].label} ({figure_text(theirs[0].paper[metric])})"
+    start = f"{short(metric)}: the paper's best is {theirs[0].label} ({figure_text(theirs[0].paper[metric])})"
     if not found.comparison.can_infer:
         yield f"{start}, here it is {ours[0].label}; one seed cannot say more."
         return
@@ -68,7 +85,7 @@ def order(found: Reproduction, metric: str) -> Iterator[str]:
     how = f"separates by more than {NOISE:g} sd" if has_sd else "orders, without giving an sd"
     pairs = f"{len(clear)} pair{'s' * (len(clear) > 1)} of methods"
     line = (
-        f"{SHORT[metric]}: of {pairs} that the paper {how}, {same} come{'s' * (same == 1)} out the same way here, "
+        f"{short(metric)}: of {pairs} that the paper {how}, {same} come{'s' * (same == 1)} out the same way here, "
         f"{undecided} within the noise, {len(reversed_)} the other way round"
     )
     yield line + (f" ({'; '.join(reversed_)})." if reversed_ else ".")
@@ -89,9 +106,9 @@ def levels(found: Reproduction, metric: str) -> Iterator[str]:
             inside += 1
     if outside:
         rest = f"; inside for the other {inside}" if inside else ""
-        yield f"{SHORT[metric]}: the paper's figure lies outside our mean ± {NOISE:g} sd for {listed(outside)}{rest}."
+        yield f"{short(metric)}: the paper's figure lies outside our mean ± {NOISE:g} sd for {listed(outside)}{rest}."
     elif inside:
-        yield f"{SHORT[metric]}: the paper's figure lies within our mean ± {NOISE:g} sd for all {inside} methods."
+        yield f"{short(metric)}: the paper's figure lies within our mean ± {NOISE:g} sd for all {inside} methods."
 
 
 def extras(found: Reproduction) -> Iterator[str]:
@@ -100,7 +117,7 @@ def extras(found: Reproduction) -> Iterator[str]:
     for row, entry in found.rows:
         if not row.paper:
             figure = figure_text(found.figure(entry, metric))
-            yield f"{row.label}, which the paper does not have, reaches {SHORT[metric]} {figure}."
+            yield f"{row.label}, which the paper does not have, reaches {short(metric)} {figure}."
 
 
 def oracle(found: Reproduction) -> Iterator[str]:
@@ -109,8 +126,13 @@ def oracle(found: Reproduction) -> Iterator[str]:
     most = max(gaps, key=lambda label: gaps[label])
     yield (
         f"Choosing the epoch on test instead of validation would add {100 * sum(gaps.values()) / len(gaps):.2f} points "
-        f"of {SHORT[MAIN]} on average, most for {most} ({signed(gaps[most])})."
+        f"of {short(MAIN)} on average, most for {most} ({signed(gaps[most])})."
     )
+
+
+def short(metric: str) -> str:
+    """The metric's name in the head of a column."""
+    return MEASURES[metric].short
 
 
 def direction(first: Figure, second: Figure) -> int:

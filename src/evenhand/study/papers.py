@@ -12,6 +12,7 @@ from typing import Any
 from evenhand.errors import unknown
 from evenhand.study import Contender
 from evenhand.study.comparison import Figure
+from evenhand.study.measures import MEASURES
 
 FOLDER = files("evenhand") / "papers"
 
@@ -86,7 +87,7 @@ def read(name: str) -> PaperTable:
 
 def _figures(printed: Mapping[str, list[float]]) -> dict[str, Figure]:
     return {
-        metric: Figure(round(mean_sd[0] / 100, 6), round(mean_sd[1] / 100, 6) if len(mean_sd) > 1 else None)
+        metric: Figure(*(round(value / MEASURES[metric].scale, 6) for value in mean_sd), *[None] * (2 - len(mean_sd)))
         for metric, mean_sd in printed.items()
     }
 

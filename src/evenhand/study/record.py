@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evenhand import metrics
 from evenhand.files import write_atomically, write_json
 from evenhand.study.comparison import MAIN, Entry, summary
 from evenhand.study.findings import findings
+from evenhand.study.measures import MEASURES
 from evenhand.study.papers import Row
 from evenhand.study.reproduction import Reproduction
 from evenhand.study.tables import (
@@ -36,17 +36,17 @@ def tables(found: Reproduction) -> list[Table]:
 
 def figures(found: Reproduction, metric: str) -> Table:
     """Paper, ours, difference, and the test-selected figure, for each row."""
-    signs = marks(found.comparison, metric)
-    rows = []
+    signs, measure = marks(found.comparison, metric), MEASURES[metric]
+    scale, rows = measure.scale, []
     for row, entry in found.rows:
         ours, paper = found.figure(entry, metric), row.paper.get(metric)
-        difference = signed(ours.mean - paper.mean) if paper and found.comparable else "–"
+        difference = signed(ours.mean - paper.mean, scale) if paper and found.comparable else "–"
         rows.append((
-            row.label, figure_text(paper), figure_text(ours) + signs.get(row.label, " "), difference,
-            figure_text(found.figure(entry, metric, "oracle")), signed(found.oracle_gap(entry, metric)),
+            row.label, figure_text(paper, scale), figure_text(ours, scale) + signs.get(row.label, " "), difference,
+            figure_text(found.figure(entry, metric, "oracle"), scale), signed(found.oracle_gap(entry, metric), scale),
         ))  # fmt: skip
     columns = ("method", "paper", "here", "here − paper", "test-selected", "gap")
-    return Table(f"{header(metric)}  {metrics.METRICS[metric].description}, %", columns, tuple(rows))
+    return Table(f"{header(metric)}  {measure.description}, {measure.unit}", columns, tuple(rows))
 
 
 def explanations(found: Reproduction) -> list[str]:
@@ -87,7 +87,7 @@ def as_dict(found: Reproduction) -> dict[str, Any]:
 
 
 def _row(found: Reproduction, row: Row, entry: Entry) -> dict[str, Any]:
-    names = found.comparison.metric_names
+    names = list(dict.fromkeys([*found.comparison.metric_names, *found.table.metrics]))
     ours = summary(entry, names)
     return {
         "method": row.method,

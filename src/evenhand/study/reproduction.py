@@ -73,24 +73,30 @@ def reproduce(
         raise unknown("scale", scale, SCALES)
     table = read(name)
     own = data in (None, table.data)
-    settings, of_data = (dict(table.settings), dict(table.data_options)) if own else ({}, {})
+    settings, of_data = (dict(table.settings), data_options(table, scale)) if own else ({}, {})
     n_seeds, contenders = table.seeds, [row.contender for row in table.rows]
     if scale == "small":
         small = dict(table.small)
         n_seeds = small.pop("seeds")
-        less = small.pop("data_options", {})
-        of_data |= less if own else {}
+        small.pop("data_options", None)
         options = small.pop("options", {})
         contenders = [replace(c, options={**c.options, **options.get(c.method, {})}) for c in contenders]
         settings |= small
     comparison = compare(
-        data or table.data, contenders, out=out or default_out(table, data),
+        data or table.data, contenders, out=out or default_out(table, data, scale),
         seeds=n_seeds if seeds is None else seeds, root=root, settings=settings, data_options=of_data, oracle=True,
         reference=table.reference, n_workers=n_workers, on_progress=on_progress,
     )  # fmt: skip
     return Reproduction(table, comparison, scale, settings)
 
 
-def default_out(table: PaperTable, data: str | None = None) -> Path:
-    """`runs/DATA`, so that tables on the same data use the same runs."""
-    return Path("runs") / Path(data or table.data).stem
+def default_out(table: PaperTable, data: str | None = None, scale: str = "full") -> Path:
+    """`runs/DATA`, with the data's options if there are any, so that tables on the same data use the same runs."""
+    of_data = data_options(table, scale) if data in (None, table.data) else {}
+    chosen = [f"{key}-{value}" for key, value in sorted(of_data.items())]
+    return Path("runs") / "-".join([Path(data or table.data).stem.replace(":", "-"), *chosen])
+
+
+def data_options(table: PaperTable, scale: str) -> dict[str, Any]:
+    """The options of the table's own data set at this scale."""
+    return {**table.data_options, **(table.small.get("data_options", {}) if scale == "small" else {})}

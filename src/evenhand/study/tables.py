@@ -6,22 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from evenhand import metrics
 from evenhand.study.comparison import MAIN, Comparison, Figure, worst_group
+from evenhand.study.measures import MEASURES
 
-SHORT = {
-    "worst_group_accuracy": "WGA",
-    "best_group_accuracy": "BGA",
-    "accuracy_gap": "ΔAcc",
-    "accuracy": "ACC",
-    "group_mean_accuracy": "Mean",
-    "worst_class_accuracy": "WCA",
-    "demographic_parity_difference": "DP",
-    "equal_opportunity_difference": "EOp",
-    "equalized_odds_difference": "EOd",
-    "average_odds_difference": "AOd",
-    "train_weighted_accuracy": "TWA",
-}
 GROUP_METRICS = ("worst_group_accuracy", "best_group_accuracy", "accuracy_gap", "accuracy")
 PARITY_METRICS = (
     "group_mean_accuracy",
@@ -78,7 +65,7 @@ def figures(comparison: Comparison, names: Sequence[str], title: str, notes: tup
 
 def header(metric: str) -> str:
     """`WGA ↑`."""
-    return f"{SHORT[metric]} {'↑' if metrics.METRICS[metric].higher_is_better else '↓'}"
+    return MEASURES[metric].header
 
 
 def marks_explained(comparison: Comparison) -> str:
@@ -111,14 +98,14 @@ def worst_groups(comparison: Comparison) -> Table:
 
 def differences(comparison: Comparison, metric: str = MAIN) -> Table:
     """Paired differences to the reference with corrected intervals."""
-    higher = metrics.METRICS[metric].higher_is_better
+    higher = MEASURES[metric].higher_is_better
     rows = []
     for d in comparison.differences(metric):
         better = (d.mean > 0) == higher
         verdict = ("better" if better else "worse") if d.p_adjusted <= 0.05 else "not told apart"
         interval = f"[{signed(max(d.low, -1.0))}, {signed(min(d.high, 1.0))}]"
         rows.append((d.method, signed(d.mean), interval, p_value(d.p_adjusted), verdict))
-    title = f"{SHORT[metric]} minus that of {comparison.reference}, percentage points"
+    title = f"{MEASURES[metric].short} minus that of {comparison.reference}, percentage points"
     note = (
         f"Paired by seed (n = {len(comparison.seeds)}); intervals and p are Holm-corrected for {len(rows)} "
         f"comparison{'s' * (len(rows) > 1)}."
@@ -167,21 +154,21 @@ def mean_sd(values: Sequence[float]) -> str:
     return figure_text(Figure.over(values))
 
 
-def figure_text(figure: Figure | None) -> str:
+def figure_text(figure: Figure | None, scale: float = 100.0) -> str:
     """`57.93±1.18`, `57.93` without an sd, `–` for none."""
     if figure is None:
         return "–"
-    return percent(figure.mean) + ("" if figure.sd is None else f"±{percent(figure.sd)}")
+    return percent(figure.mean, scale) + ("" if figure.sd is None else f"±{percent(figure.sd, scale)}")
 
 
-def percent(value: float) -> str:
-    """A share as a percentage with two decimals, `–` for NaN."""
-    return "–" if math.isnan(value) else f"{100 * value:.2f}"
+def percent(value: float, scale: float = 100.0) -> str:
+    """A share as a percentage (or another quantity times its scale) with two decimals, `–` for NaN."""
+    return "–" if math.isnan(value) else f"{scale * value:.2f}"
 
 
-def signed(value: float) -> str:
-    """A difference in percentage points with its sign."""
-    return "–" if math.isnan(value) else f"{100 * value:+.2f}"
+def signed(value: float, scale: float = 100.0) -> str:
+    """A difference in percentage points (or of another scale) with its sign."""
+    return "–" if math.isnan(value) else f"{scale * value:+.2f}"
 
 
 def p_value(value: float) -> str:
