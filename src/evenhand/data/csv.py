@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from evenhand.data._base import Data, DataSet, digest
+from evenhand.data._base import Data, DataSet, Kind, digest
 from evenhand.data._columns import MISSING, Table, as_codes, check_type, encoded, read_table
 from evenhand.data._dealing import dealt
 from evenhand.data._description import TRAINING, Description, read_description
@@ -31,6 +31,7 @@ class Csv(DataSet):
         path: the TOML file.
     """
 
+    kind: ClassVar[Kind] = "own"
     title: ClassVar[str] = "Your own table, described by a TOML file"
     licence: ClassVar[str] = "your own"
     recommended: ClassVar[Mapping[str, Any]] = TRAINING
