@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
+import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -214,3 +217,99 @@ def test_full_disk_leaves_nothing_behind(served: Served, tmp_path: Path) -> None
     with pytest.raises(RunFailed, match=r"the disk is full: .*file\.data was not written"):
         fetch([wanted(served)], tmp_path, fill)
     assert files(tmp_path) == []
+
+
+# Archives
+
+
+def packed(members: dict[str, bytes], *, links: dict[str, str] | None = None, kind: str = "tar") -> bytes:
+    """An archive of files, and of links by what they point to."""
+    made = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(made, "w") as zipped:
+            for name, content in members.items():
+                zipped.writestr(name, content)
+            for name, target in (links or {}).items():
+                entry = zipfile.ZipInfo(name)
+                entry.external_attr = 0o120777 << 16
+                zipped.writestr(entry, target)
+        return made.getvalue()
+    with tarfile.open(fileobj=made, mode="w:gz") as tar:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o4777
+            tar.addfile(entry, io.BytesIO(content))
+        for name, target in (links or {}).items():
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.SYMTYPE, target
+            tar.addfile(entry)
+    return made.getvalue()
+
+
+def archive(served: Served, content: bytes) -> Download:
+    served.content = content
+    return replace(wanted(served, "set.archive", content), unpacks="set")
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_archive_becomes_its_folder(served: Served, tmp_path: Path, kind: str) -> None:
+    download = archive(served, packed({"set/a": b"1", "set/deep/b": b"22"}, kind=kind))
+    for _ in range(2):
+        assert fetch([download], tmp_path) == [tmp_path / "set"]
+    assert served.asked == [None]
+    assert files(tmp_path) == ["set/a", "set/deep/b"]
+    assert (tmp_path / "set" / "deep" / "b").read_bytes() == b"22"
+    assert not (tmp_path / "set" / "a").stat().st_mode & 0o4111  # the archive's permissions are not taken over
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize("path", ["/tmp/out", "../out", "set/../../out", "set/..\\..\\out", "C:\\out"])
+def test_archive_member_that_escapes(served: Served, tmp_path: Path, path: str, kind: str) -> None:
+    root = tmp_path / "root"
+    with pytest.raises(BadInput, match="leads out of its folder; nothing was unpacked"):
+        fetch([archive(served, packed({"set/a": b"1", path: b"2"}, kind=kind))], root)
+    assert files(tmp_path) == ["root/set.archive"]
+
+
+def test_archive_member_beside_its_folder(served: Served, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="'other/a', which is not in the folder 'set'; nothing was unpacked"):
+        fetch([archive(served, packed({"set/a": b"1", "other/a": b"2"}))], tmp_path)
+    assert files(tmp_path) == ["set.archive"]
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_archive_with_a_link(served: Served, tmp_path: Path, kind: str) -> None:
+    with pytest.raises(BadInput, match=r"holds (the link )?'set/passwd'"):
+        fetch([archive(served, packed({"set/a": b"1"}, links={"set/passwd": "/etc/passwd"}, kind=kind))], tmp_path)
+    assert files(tmp_path) == ["set.archive"]
+
+
+def test_archive_without_its_folder(served: Served, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="holds no folder 'set'"):
+        fetch([archive(served, packed({}))], tmp_path)
+
+
+def test_what_is_no_archive(served: Served, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is neither a tar nor a zip archive"):
+        fetch([archive(served, CONTENT)], tmp_path)
+
+
+def test_damaged_archive(served: Served, tmp_path: Path) -> None:
+    whole = packed({"set/a": os.urandom(50_000)})
+    with pytest.raises(RunFailed, match="is damaged"):
+        fetch([archive(served, whole[:-20_000])], tmp_path)
+    assert files(tmp_path) == ["set.archive"]
+
+
+def test_archive_that_is_already_there_is_only_unpacked(served: Served, tmp_path: Path) -> None:
+    content = packed({"set/a": b"1"})
+    (tmp_path / "set.archive").write_bytes(content)
+    fetch([archive(served, content)], tmp_path)
+    assert served.asked == []
+    assert files(tmp_path) == ["set/a"]
+
+
+def test_folder_of_an_archive_that_leaves_the_root(served: Served, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="leaves the root"):
+        fetch([replace(archive(served, packed({"set/a": b"1"})), unpacks="../set")], tmp_path / "root")
+    assert served.asked == []

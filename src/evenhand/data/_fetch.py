@@ -1,4 +1,4 @@
-"""Downloads: resumed where they broke off, checked, and put in place only when complete."""
+"""Downloads: resumed where they broke off, checked, unpacked, and put in place only when complete."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from evenhand.data._base import Download
+from evenhand.data._unpacking import unpack
 from evenhand.errors import BadInput, RunFailed
 
 CHUNK = 1 << 18
@@ -22,19 +23,28 @@ Progress = Callable[[Download, int, int | None], None]  # (file, bytes so far, b
 
 
 def fetch(downloads: Iterable[Download], root: Path, progress: Progress | None = None) -> list[Path]:
-    """Each file at its place below `root`; one that is already there with the right content is not fetched again.
+    """Each file, or the folder that an archive becomes, at its place below `root`.
 
-    A transfer that breaks off leaves `<file>.part`, which the next call continues.
+    A file that is already there with the right content is not fetched again, nor is the archive of a folder that is
+    there. A transfer that breaks off leaves `<file>.part`, which the next call continues.
 
     Raises:
-        BadInput: a path leaves the root, the root cannot be written, or another file is in the way.
-        RunFailed: no network, an error of the server, a transfer cut short, a wrong checksum, or a full disk.
+        BadInput: a path leaves the root, the root cannot be written, another file is in the way, or an archive holds
+            what leads out of its folder.
+        RunFailed: no network, an error of the server, a transfer cut short, a wrong checksum, a damaged archive, or a
+            full disk.
     """
-    targets = [(download, below(root, download.path)) for download in downloads]
-    wanted = [(download, target) for download, target in targets if not _is_there(download, target)]
-    for download, target in wanted:
-        _fetch_one(download, target, progress or (lambda *_: None))
-    return [target for _, target in targets]
+    files = [(download, below(root, download.path)) for download in downloads]
+    folders = {download: below(root, download.unpacks) for download, _ in files if download.unpacks}
+    wanted = [(download, file) for download, file in files if download not in folders or not folders[download].exists()]
+    missing = [(download, file) for download, file in wanted if not _is_there(download, file)]
+    for download, file in missing:
+        _fetch_one(download, file, progress or (lambda *_: None))
+    for download, file in wanted:
+        if download in folders:
+            unpack(file, folders[download])
+            file.unlink()
+    return [folders.get(download, file) for download, file in files]
 
 
 def below(root: Path, path: str) -> Path:
