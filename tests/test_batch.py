@@ -143,3 +143,14 @@ def test_attributes_that_do_not_fit_are_refused_by_name() -> None:
         Split.of(X, Y, SEX - 1, attribute_sizes=[2])
     with pytest.raises(BadInput, match=r"attribute 0 must have one value for each of the 6 inputs, got shape \(4,\)"):
         Split.of(X, Y, SEX[:4])
+
+
+def test_a_subset_is_a_split_of_its_own() -> None:
+    x, y, attribute = torch.arange(12.0).view(6, 2), torch.tensor([0, 1, 0, 1, 2, 2]), torch.tensor([0, 0, 1, 1, 0, 1])
+    whole, rows = Split.of(x, y, attribute), torch.tensor([5, 1, 1, 0])
+    part = whole.subset(rows)
+    assert (len(part), part.n_classes, part.n_groups) == (4, 3, 6)
+    assert torch.equal(part.group, whole.group[rows])
+    assert torch.equal(part.batch(torch.tensor([3, 0])).x, x[[0, 5]])
+    assert torch.equal(part.subset(torch.tensor([0, 3])).batch(torch.arange(2)).x, x[[5, 0]])
+    assert part.without_groups().batch(torch.arange(4)).group is None

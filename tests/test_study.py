@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from evenhand import metrics, study
 from evenhand.errors import BadInput, RunFailed
@@ -92,6 +93,8 @@ def test_figures_agree_with_the_predictions(compared: tuple[Comparison, Path]) -
             right = (test["logit_1"] > test["logit_0"]).cast(int) == test["y"]
             by_group = test.select("group").with_columns(right=right).group_by("group").mean()["right"]
             assert value == pytest.approx(by_group.min())
+            area = roc_auc_score(test["y"], test["logit_1"] - test["logit_0"])
+            assert run.metrics["test"]["roc_auc"] == pytest.approx(area)
 
 
 def test_json_has_the_agreed_shape(compared: tuple[Comparison, Path]) -> None:

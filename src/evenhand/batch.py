@@ -73,6 +73,35 @@ class TensorInputs:
 
 
 @dataclass(frozen=True, eq=False)
+class RowsOf:
+    """Some rows of other inputs: row k of these is row `index[k]` of `inputs`; `index` (M,) int64 on the CPU."""
+
+    inputs: Inputs
+    index: Tensor
+
+    @property
+    def augments(self) -> bool:
+        return self.inputs.augments
+
+    @property
+    def slow(self) -> bool:
+        return self.inputs.slow
+
+    @property
+    def lengths(self) -> Tensor | None:
+        return None if self.inputs.lengths is None else self.inputs.lengths[self.index]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, rows: Tensor, rng: Generator | None = None) -> Tensor:
+        return self.inputs.take(self.index.index_select(0, rows.cpu()), rng)
+
+    def to(self, device: torch.device) -> RowsOf:
+        return RowsOf(self.inputs.to(device), self.index)
+
+
+@dataclass(frozen=True, eq=False)
 class Split:
     """N labelled rows: inputs behind a small interface, labels and attributes in memory.
 
@@ -195,6 +224,13 @@ class Split:
             self.group.index_select(0, here) if self.has_attributes else None,
             here,
         )
+
+    def subset(self, rows: Tensor) -> Split:
+        """Only the rows (M int64, in this order, each as often as it is named)."""
+        rows = rows.cpu()
+        attributes = None if self.attributes is None else self.attributes[rows.to(self.attributes.device)]
+        inputs = RowsOf(self.inputs, rows)
+        return replace(self, inputs=inputs, y=self.y[rows.to(self.y.device)], attributes=attributes)
 
     def without_groups(self) -> Split:
         """The same rows with every trace of the attributes removed, for code that must not see them."""

@@ -265,7 +265,8 @@ class _Loop:
         self.history.append(record)
         if points > self.best.score:
             self.best = _Best(points, self.epoch, {k: v.detach().clone() for k, v in self.model.state_dict().items()})
-        self.schedule.step()
+        if self.epochs:
+            self.schedule.step()
         self.epoch, self.seen = self.epoch + 1, Seen()
         if self.epoch < self.epochs:
             with self.fabric.autocast():

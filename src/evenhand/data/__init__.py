@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.data._base import Data, DataSet, Download, Sealed, default_root
+from evenhand.data._changes import CHANGES, Changes
 from evenhand.errors import unknown
 from evenhand.options import checked
 
@@ -60,9 +61,17 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Data:
     Args:
         name: a name from `names()`, or the path of a TOML file.
         root: the folder that holds every data set under its official folder name; default `EVENHAND_DATA`.
-        options: fields of the data set's class.
+        options: fields of the data set's class, and of `Changes`, which every data set takes.
 
     Raises:
         BadInput: no such data set or option, or files that are missing or wrong.
     """
-    return open_set(name, **options).load(default_root(root))
+    changes = {key: value for key, value in options.items() if key in CHANGES and not _has_option(name, key)}
+    chosen = open_set(name, **{key: value for key, value in options.items() if key not in changes})
+    checked_changes = checked(Changes, changes, "data sets")
+    return Changes(**checked_changes).applied(chosen.load(default_root(root)), checked_changes)
+
+
+def _has_option(name: str, option: str) -> bool:
+    base = name.partition(":")[0]
+    return base in names() and option in find(base).option_names()

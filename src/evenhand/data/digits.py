@@ -116,6 +116,7 @@ class Digits(DataSet):
             digest(*(drawn.image.tobytes() for drawn in made.values())),
             self.recommended,
             recommended_options=self.recommended_options,
+            options=self.chosen_options(),
         )
 
     def masks(self, part: str) -> NDArray[np.uint8]:

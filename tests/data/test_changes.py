@@ -1,0 +1,92 @@
+"""Changes to training rows that every data set takes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evenhand import data
+from evenhand.batch import Split
+from evenhand.data._changes import imbalanced, paired
+from evenhand.errors import BadInput
+
+
+def split(counts: list[list[int]]) -> Split:
+    """A split with so many rows of each class (outer) and attribute value."""
+    pairs = [(c, a) for c, row in enumerate(counts) for a, n in enumerate(row) for _ in range(n)]
+    y, a = torch.tensor(pairs).T
+    x = torch.arange(len(pairs)).float()[:, None]
+    return Split.of(x, y, a, n_classes=len(counts), attribute_sizes=[len(counts[0])])
+
+
+def test_celeba_at_one_to_eight_has_the_published_minorities() -> None:
+    """Hong et al. (2024), Table 8: dark-haired women 4054, blond men 1387, at about an eighth of the others."""
+    celeba = split([[71629, 66874], [22880, 1387]])
+    count = imbalanced(celeba, 8, 0).count_G.tolist()
+    assert count == [4054, 32432, 11096, 1387]
+
+
+@pytest.mark.parametrize("ratio", [1.0, 2.0, 4.0])
+def test_every_class_has_the_ratio(ratio: float) -> None:
+    part = imbalanced(split([[300, 500, 400], [500, 350, 600], [450, 500, 380]]), ratio, 0)
+    count_CA = part.count_G.view(3, 3)
+    pair_C = paired(torch.tensor([[300, 500, 400], [500, 350, 600], [450, 500, 380]]))
+    assert sorted(pair_C.tolist()) == [0, 1, 2]
+    for c in range(3):
+        others = [int(count_CA[c, a]) for a in range(3) if a != pair_C[c]]
+        assert max(others) - min(others) <= 1
+        assert int(count_CA[c, pair_C[c]]) / others[0] == pytest.approx(ratio, rel=0.02)
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 60), min_size=2, max_size=3), min_size=2, max_size=4).filter(
+        lambda rows: len({len(row) for row in rows}) == 1
+    ),
+    st.floats(1, 10),
+)
+def test_rows_are_some_of_those_there_were(counts: list[list[int]], ratio: float) -> None:
+    whole = split(counts)
+    part = imbalanced(whole, ratio, 3)
+    rows = part.batch(torch.arange(len(part))).x[:, 0].long()
+    assert len(set(rows.tolist())) == len(rows)
+    assert torch.equal(part.group, whole.group[rows])
+    assert bool((part.count_G <= whole.count_G).all())
+    assert bool((part.count_G >= 1).all())
+
+
+def test_the_same_seed_leaves_out_the_same_rows() -> None:
+    whole = split([[50, 50], [50, 50]])
+    one, same, other = (imbalanced(whole, 4, seed).batch(torch.arange(60)).x for seed in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_any_data_set_takes_it_and_tells() -> None:
+    plain, changed = data.load("digits", correlation=0.5), data.load("digits", correlation=0.5, imbalance="4")
+    assert changed.options == {"correlation": 0.5, "imbalance": 4.0}
+    assert changed.fingerprint != plain.fingerprint
+    assert torch.equal(changed.test.count_G, plain.test.count_G)
+    assert torch.equal(changed.val.count_G, plain.val.count_G)
+    count_CA = changed.train.count_G.view(2, 2).double()
+    assert sorted((count_CA.amax(1) / count_CA.amin(1)).tolist()) == pytest.approx([4, 4], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"imbalance": 0.5}, "imbalance must be at least 1"),
+        ({"imbalance": "much"}, "imbalance of data sets takes a finite number"),
+        ({"change_seed": -1}, "change_seed must not be negative"),
+        ({"imbalanse": 2}, "unknown option"),
+    ],
+)
+def test_bad_input(options: dict[str, object], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        data.load("digits", **options)
+
+
+def test_a_group_without_rows_cannot_be_balanced_against() -> None:
+    with pytest.raises(BadInput, match="there are none of y=1, a0=0"):
+        imbalanced(split([[5, 5], [0, 5]]), 2, 0)
