@@ -22,7 +22,7 @@ from evenhand.methods._base import Method, State
 from evenhand.model import Model
 
 # What the gradient treats as constant must be constant for a finite difference too.
-CONSTANT_WEIGHTS = {"groupdro": {"step_size": 0.0}}
+CONSTANT_WEIGHTS = {"groupdro": {"step_size": 0.0}, "etf": {"objective": "ce"}}
 
 # Options with which a method has another loss: these are checked like methods of their own.
 VARIANTS: dict[str, dict[str, object]] = {
