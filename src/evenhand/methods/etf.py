@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ from evenhand.errors import BadInput
 from evenhand.groups import count_per_group
 from evenhand.losses import at_least_single
 from evenhand.methods._base import Method, Stage, State, loss_dtype, require_range
+from evenhand.methods._normalise import BatchNorm
 from evenhand.model import Model
 
 
@@ -21,15 +23,6 @@ class _Prior(State):
     def __init__(self, n_classes: int, dtype: torch.dtype) -> None:
         super().__init__()
         self.zero_C = nn.Buffer(torch.zeros(n_classes, dtype=dtype), persistent=False)
-
-
-class _BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation that takes the running statistics for a single row, which has none of its own."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and len(x) > 1:
-            return super().forward(x)
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
 
 
 class _UnitLength(nn.Module):
@@ -90,7 +83,7 @@ class ETF(Method):
         if self.features == "plain":
             return model
         n_features = model.classifier.in_features
-        parts: list[nn.Module] = [_BatchNorm(n_features, affine=not self.fix_norm)]
+        parts: list[nn.Module] = [BatchNorm(n_features, affine=not self.fix_norm)]
         if self.features == "unit":
             parts.append(_UnitLength())
         return Model(nn.Sequential(model.encoder, *parts).to(model.classifier.weight), model.classifier)
@@ -155,10 +148,11 @@ def simplex_etf(frame_DC: Tensor) -> Tensor:
     """(C, D) C unit vectors with cosines -1 / (C - 1), in the space of the orthonormal columns of `frame_DC`."""
     n_classes = frame_DC.shape[1]
     centred_DC = frame_DC - frame_DC.mean(1, keepdim=True)
-    return (n_classes / (n_classes - 1)) ** 0.5 * centred_DC.T
+    return centred_DC.T * math.sqrt(n_classes / (n_classes - 1))
 
 
 def dot_regression(logit_B: Tensor, norm_B: Tensor, length_B: Tensor) -> Tensor:
     """Scalar half mean squared distance of each logit to the largest it can be, over the feature's length."""
     length_B = length_B.detach().clamp(min=1e-8)
-    return 0.5 * ((logit_B - norm_B * length_B).square() / length_B).mean()
+    distance_B = (logit_B - norm_B * length_B).square() / length_B
+    return distance_B.mean() / 2
