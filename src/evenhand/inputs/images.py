@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import mmap
+import sys
 from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from evenhand.errors import BadInput
 from evenhand.inputs.augmentation import Augmentation, as_floats, centre
 
 CPU = torch.device("cpu")
+SHARE = 0.25  # of a GPU's free memory that the bytes of a split may take
+CARRIED = 64 << 20  # bytes that go there at a time
 
 
 class Pixels(Protocol):
@@ -43,6 +52,57 @@ class MemoryPixels:
 
 
 @dataclass(frozen=True, eq=False)
+class MappedPixels:
+    """Images in a file, of which only the pages that are asked for come into memory; sent to a process as its name.
+
+    The mapping is private: whoever writes into the tensor changes neither the file nor another process's images.
+
+    Attributes:
+        file: bytes of all images in order.
+        start: where in it the first image begins.
+        shape: (N, channels, side, side), N at least 1.
+    """
+
+    file: Path
+    start: int
+    shape: tuple[int, int, int, int]
+    slow = False
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "x"}
+
+    @cached_property
+    def x(self) -> Tensor:
+        """(N, channels, side, side) uint8.
+
+        Raises:
+            BadInput: the file is gone, or too short.
+        """
+        length = self.start + prod(self.shape)
+        try:
+            with self.file.open("rb") as file:
+                mapped = mmap.mmap(file.fileno(), length, **_PRIVATE)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"the decoded images in {self.file} are gone ({error}); run again to decode anew") from error
+        return torch.from_numpy(np.frombuffer(mapped, np.uint8, offset=self.start)).view(self.shape)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        return self.x.index_select(0, rows)
+
+
+# Without MAP_NORESERVE Linux refuses to map privately what is larger than the memory.
+_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+_PRIVATE: dict[str, int] = (
+    {"flags": mmap.MAP_PRIVATE | _NORESERVE, "prot": mmap.PROT_READ | mmap.PROT_WRITE}
+    if sys.platform == "linux"
+    else {"access": mmap.ACCESS_COPY}
+)
+
+
+@dataclass(frozen=True, eq=False)
 class ImageInputs:
     """Images of a split: bytes until the rows of a batch are asked for, then floats from -1 (black) to 1 (white).
 
@@ -67,21 +127,56 @@ class ImageInputs:
 
     @property
     def slow(self) -> bool:
-        """Whether gathering is slow, or batches go to another device."""
-        return self.pixels.slow or self.device.type != "cpu"
+        """Whether gathering is slow, or batches go to another device than the one where the bytes are."""
+        return self.pixels.slow or (self.device.type != "cpu" and not self._kept_on(self.device))
 
     def __len__(self) -> int:
         return len(self.pixels) if self.index is None else len(self.index)
 
     def take(self, rows: Tensor, rng: Generator | None = None) -> Tensor:
-        rows = rows.cpu()
-        stored = self.pixels.gather(rows if self.index is None else self.index.index_select(0, rows))
-        if self.device.type == "cuda":
-            stored = stored.pin_memory()
-        stored = stored.to(self.device, non_blocking=True)
+        stored = self._gathered(rows if self.index is None else self.index.index_select(0, rows.cpu()))
         if rng is not None and self.augmentation is not None:
             return self.augmentation(stored, rng)
         return as_floats(stored if self.size is None else centre(stored, self.size))
 
+    def _gathered(self, rows: Tensor) -> Tensor:
+        """The bytes of `rows` of `pixels` on `device`."""
+        if self._kept_on(self.device):
+            return self.pixels.gather(rows)
+        stored = self.pixels.gather(rows.cpu())
+        if self.device.type == "cuda":
+            stored = stored.pin_memory()
+        return stored.to(self.device, non_blocking=True)
+
     def to(self, device: torch.device) -> ImageInputs:
-        return replace(self, device=device)
+        """The same inputs, delivered on `device`.
+
+        The bytes themselves go to a GPU if they take at most a quarter of its free memory; batches are then cut and
+        augmented there and nothing is copied. Otherwise each batch is copied from pinned memory.
+        """
+        moved = replace(self, device=device)
+        if device.type != "cuda" or self.pixels.slow or self._kept_on(device) or not len(self):
+            return moved
+        image = self.pixels.gather(self._rows(0, 1))[0]
+        if len(self) * image.numel() > SHARE * torch.cuda.mem_get_info(device)[0]:
+            return moved
+        return moved.kept(self._copied(image.shape, device))
+
+    def kept(self, x: Tensor) -> ImageInputs:
+        """The same inputs with `x` (M, channels, side, side) uint8 as their images, in order."""
+        return replace(self, pixels=MemoryPixels(x), index=None)
+
+    def _kept_on(self, device: torch.device) -> bool:
+        return isinstance(self.pixels, MemoryPixels) and self.pixels.x.device.type == device.type
+
+    def _copied(self, shape: torch.Size, device: torch.device) -> Tensor:
+        """All of the images' bytes on `device`, carried there by some at a time."""
+        x = torch.empty((len(self), *shape), dtype=torch.uint8, device=device)
+        step = max(1, CARRIED // shape.numel())
+        for first in range(0, len(self), step):
+            x[first : first + step] = self.pixels.gather(self._rows(first, first + step))
+        return x
+
+    def _rows(self, first: int, last: int) -> Tensor:
+        """Which images of `pixels` these of the inputs are."""
+        return torch.arange(first, min(last, len(self))) if self.index is None else self.index[first:last]
