@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+    from evenhand.inputs.progress import Progress as Decoding
     from evenhand.study import Progress
 
 
@@ -23,6 +24,28 @@ def _bars() -> Bars:
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Bars(*columns, console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
+
+
+@contextmanager
+def decoding(bars: Bars | None = None) -> Iterator[None]:
+    """Of images that are decoded inside: a line that says what and where, and a bar, among `bars` if they are given."""
+    from evenhand.cli._output import paragraph
+    from evenhand.inputs.progress import reporting
+
+    tasks: dict[str, TaskID] = {}
+
+    with nullcontext(bars) if bars else _bars() as shown:
+
+        def note(progress: Decoding) -> None:
+            if progress.what not in tasks:
+                paragraph(progress.what)
+                tasks[progress.what] = shown.add_task("images", total=progress.total or None)
+            shown.update(tasks[progress.what], completed=progress.done)
+            if progress.done == progress.total and progress.total:
+                shown.update(tasks[progress.what], visible=False)
+
+        with reporting(note):
+            yield
 
 
 @contextmanager
@@ -41,7 +64,7 @@ def epochs(description: str, total: int) -> Iterator[Callable[[Any], None]]:
 @contextmanager
 def runs() -> Iterator[Callable[[Progress], None]]:
     """A bar for all runs and one for each run at work; what it yields takes a study's progress."""
-    with _bars() as bars:
+    with _bars() as bars, decoding(bars):
         overall = bars.add_task("runs", total=None)
         at_work: dict[tuple[str, int], TaskID] = {}
 
@@ -56,3 +79,11 @@ def runs() -> Iterator[Callable[[Progress], None]]:
                 bars.remove_task(at_work.pop(run))
 
         yield note
+
+
+@contextmanager
+def rows(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar for a pass over rows; what it yields takes how many more are done."""
+    with _bars() as bars:
+        task = bars.add_task(description, total=total)
+        yield lambda done: bars.advance(task, done)

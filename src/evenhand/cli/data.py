@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from evenhand import data
+from evenhand.cli import _progress
 from evenhand.cli._arguments import Json, Root
 from evenhand.cli._output import check_writable, stream, write_result
 from evenhand.errors import BadInput
@@ -45,7 +46,8 @@ def info(name: str, root: Path | None = None, json: Path | None = None) -> int:
     described = describe(name, type(chosen))
     problem, loaded = "", None
     try:
-        loaded = data.load(name, root)
+        with _progress.decoding():
+            loaded = data.load(name, root)
     except BadInput as error:
         if not chosen.folder:  # nothing to fetch: what was named is wrong
             raise
@@ -71,7 +73,8 @@ def info(name: str, root: Path | None = None, json: Path | None = None) -> int:
 def check(name: str, root: Path | None = None, json: Path | None = None) -> int:
     """Compare the files with what is published; 1 if they differ."""
     check_writable(json)
-    differences = data.open_set(name).check(data.default_root(root))
+    with _progress.decoding():
+        differences = data.open_set(name).check(data.default_root(root))
     for difference in differences:
         console().print(f"[red]✗[/] {escape(difference)}", highlight=False, soft_wrap=True)
     if not differences:
