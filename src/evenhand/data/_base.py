@@ -106,6 +106,7 @@ class DataSet(ABC):
     other_folders: ClassVar[tuple[str, ...]] = ()  # names that the folder has in other official releases
     files: ClassVar[tuple[str, ...]] = ()  # what must be in that folder
     downloads: ClassVar[tuple[Download, ...]] = ()
+    steps: ClassVar[str] = ""  # how to get the files where there is no free download, one step a line
     recommended: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod

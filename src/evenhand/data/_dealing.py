@@ -8,8 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evenhand.data._table import Codes
+from evenhand.data._table import Codes, Labelled
 from evenhand.errors import BadInput
+
+
+def group_of(labelled: Labelled) -> Codes:
+    """(N,) index of each row's group: its class and its value of every attribute."""
+    sizes = (len(labelled.classes), *(len(values) for values in labelled.attribute_values))
+    group_N: Codes = np.ravel_multi_index((labelled.y, *labelled.attributes.T), sizes).astype(np.int64)
+    return group_N
 
 
 def dealt(group_N: Codes, fractions: Sequence[float], seed: int) -> Codes:
@@ -17,7 +24,7 @@ def dealt(group_N: Codes, fractions: Sequence[float], seed: int) -> Codes:
 
     A group of one row goes to train; of two, with the fractions 0.6, 0.2, 0.2, to train and val; of three, to all.
     """
-    order = np.random.default_rng(seed).permutation(len(group_N))
+    order = _generator(seed).permutation(len(group_N))
     order = order[np.argsort(group_N[order], kind="stable")]
     count_G = np.bincount(group_N)
     start_G = np.cumsum(count_G) - count_G
@@ -42,14 +49,14 @@ def dealt_by_id(group_N: Codes, id_N: Sequence[Any] | NDArray[Any], fractions: S
         fractions: share of each part, not negative; a part of share 0 gets no rows.
 
     Raises:
-        BadInput: the fractions are negative or do not add up to 1.
+        BadInput: the fractions are negative or do not add up to 1, or the seed is negative.
     """
     share_P = np.asarray(fractions, dtype=np.float64)
     if share_P.min() < 0 or abs(share_P.sum() - 1) > 1e-6:
         raise BadInput(f"fractions must be shares that add up to 1, got {list(fractions)}")
     id_N = np.unique(np.asarray(id_N), return_inverse=True)[1].reshape(-1)
     size_I = np.bincount(id_N)
-    order_I = np.random.default_rng(seed).permutation(len(size_I))
+    order_I = _generator(seed).permutation(len(size_I))
     order_I = order_I[np.argsort(-size_I[order_I], kind="stable")]
     rows = np.argsort(id_N, kind="stable")
     groups_I = np.split(group_N[rows], np.cumsum(size_I)[:-1])
@@ -62,3 +69,9 @@ def dealt_by_id(group_N: Codes, id_N: Sequence[Any] | NDArray[Any], fractions: S
         part = part_I[each] = filled_GP[groups].sum(axis=0).argmin()
         np.add.at(filled_GP, (groups, part), per_row_GP[groups, part])
     return part_I[id_N]
+
+
+def _generator(seed: int) -> np.random.Generator:
+    if seed < 0:
+        raise BadInput(f"the seed of a split must not be negative, got {seed}")
+    return np.random.default_rng(seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from evenhand.errors import BadInput
 
 if TYPE_CHECKING:
     import polars as pl
+
+IMAGE_ENDING = r"(?i)\.(jpg|jpeg|png)$"
 
 
 @dataclass(frozen=True)
@@ -100,27 +103,43 @@ class Metadata:
         return found
 
     def image_paths(
-        self, column: str, folder: Path, *, suffix: str = "", unlisted: Sequence[str] = ()
+        self,
+        column: str,
+        folder: Path,
+        *,
+        suffix: str = "",
+        inside: Sequence[str] = ("",),
+        endings: Sequence[str] = (),
+        unlisted: Sequence[str] = (),
     ) -> tuple[str, ...]:
         """The files that a column names (with `suffix` after each), as POSIX paths relative to `folder`.
 
         Args:
+            inside: folders below `folder`, each with a `/` at its end, in one of which each file is.
+            endings: (such as `.jpg`) one of which each file has in place of that of the column, if it has any there.
             unlisted: endings (such as `.jpg`): files of `folder` that end so and have no row are an error.
 
         Raises:
-            BadInput: a path that leaves the folder, a file named twice or not there, or a file without a row; the
-                message names file, line and column.
+            BadInput: a path that leaves the folder, a file named twice, there twice or not at all, or a file without a
+                row; the message names file, line and column.
         """
         import polars as pl
 
         names = self.table.frame[column].cast(pl.String)
         self._refuse(names.is_null(), names, column, "the path of an image")
-        paths = names + suffix
-        self._refuse(pl.Series([leaves(path) for path in paths]), paths, column, f"a path inside {folder}")
-        repeated = paths.is_duplicated() & ~paths.is_first_distinct()
-        self._refuse(repeated, paths, column, "each image once")
+        self._refuse(pl.Series([leaves(name) for name in names]), names, column, f"a path inside {folder}")
+        stems = names.str.replace(IMAGE_ENDING, "") if endings else names + suffix
+        self._refuse(stems.is_duplicated() & ~stems.is_first_distinct(), names, column, "each image once")
         there = files_below(folder)
-        self._refuse(~paths.is_in(list(there)), paths, column, f"a file in {folder} that is there")
+        paths = pl.Series([None] * len(names), dtype=pl.String)
+        for place, ending in product(inside, endings or ("",)):
+            path = pl.select(place + stems + ending).to_series()
+            hit = path.is_in(list(there))
+            self._refuse(hit & paths.is_not_null(), names, column, f"one file of {folder}, not two of that name")
+            paths = paths.zip_with(~hit, path)
+        self._refuse(
+            paths.is_null(), inside[0] + stems + (*endings, "")[0], column, f"a file in {folder} that is there"
+        )
         if unlisted:
             extra = sorted(file for file in there - set(paths) if file.lower().endswith(tuple(unlisted)))
             if extra:
@@ -129,6 +148,27 @@ class Metadata:
                     + (f" (nor have {len(extra) - 1} other files)" if len(extra) > 1 else "")
                 )
         return tuple(paths)
+
+    def with_texts(self, column: str, values: pl.Expr) -> Metadata:
+        """The table with one more column, made of others, or with another in its place."""
+        return Metadata(replace(self.table, frame=self.table.frame.with_columns(values.alias(column))))
+
+    def rows_of(self, column: str, key: str, names: Metadata, *, optional: bool = False) -> Codes:
+        """(N,) the row of `names` whose `key` is this row's value of the column.
+
+        Raises:
+            BadInput: a value that has no row there (-1 if `optional`), or a key that has two; the message names file
+                and line.
+        """
+        import polars as pl
+
+        keys, values = (table.table.frame[name].cast(pl.String) for table, name in ((names, key), (self, column)))
+        names._refuse(keys.is_duplicated() & ~keys.is_first_distinct(), keys, key, "different in every row")
+        rows = values.replace_strict(keys, pl.int_range(len(keys), eager=True), default=None, return_dtype=pl.Int64)
+        if not optional:
+            self._refuse(rows.is_null(), values, column, f"one that has a row in {names.table.path}")
+        found: Codes = rows.fill_null(-1).to_numpy().astype(np.int64)
+        return found
 
     def _refuse(self, strange: pl.Series, values: pl.Series, column: str, wanted: str) -> None:
         """Raise BadInput for the first true value of `strange`."""
@@ -148,25 +188,31 @@ def leaves(path: str) -> bool:
 
 
 def files_below(folder: Path) -> set[str]:
-    """Every file below `folder` as a relative POSIX path; links that lead out of it are an error.
+    """Every file below `folder` as a relative POSIX path, without those behind links to folders.
 
     Raises:
         BadInput: a link that leads out of the folder, or a folder that cannot be read.
     """
-    found: set[str] = set()
     inside = os.path.realpath(folder)
-
-    def refuse(error: OSError) -> None:
-        raise BadInput(f"cannot read the folder {error.filename}: {error.strerror}") from error
-
-    for where, folders, files in os.walk(folder, onerror=refuse):
-        base = os.path.relpath(where, folder).replace(os.sep, "/")
-        prefix = "" if base == "." else f"{base}/"
-        for name in (*folders, *files):
-            full = os.path.join(where, name)  # noqa: PTH118
-            if os.path.islink(full):  # noqa: PTH114
-                target = os.path.realpath(full)
-                if os.path.commonpath([inside, target]) != inside:
-                    raise BadInput(f"{full} is a link to {target}, which is outside of {folder}")
-        found.update(prefix + name for name in files)
+    found: set[str] = set()
+    waiting = [("", inside)]
+    while waiting:
+        prefix, where = waiting.pop()
+        try:
+            with os.scandir(where) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        _check_link(entry.path, inside, folder)
+                    if entry.is_file():
+                        found.add(prefix + entry.name)
+                    elif entry.is_dir(follow_symlinks=False):
+                        waiting.append((f"{prefix}{entry.name}/", entry.path))
+        except OSError as error:
+            raise BadInput(f"cannot read the folder {where}: {error.strerror}") from error
     return found
+
+
+def _check_link(link: str, inside: str, folder: Path) -> None:
+    target = os.path.realpath(link)
+    if os.path.commonpath([inside, target]) != inside:
+        raise BadInput(f"{link} is a link to {target}, which is outside of {folder}")

@@ -30,6 +30,12 @@ class Waterbirds(ImageSet):
     folder: ClassVar[str] = "waterbirds_v1.0"
     other_folders: ClassVar[tuple[str, ...]] = ("waterbird_complete95_forest2water2",)
     files: ClassVar[tuple[str, ...]] = ("metadata.csv",)
+    steps: ClassVar[str] = (
+        "Download waterbird_complete95_forest2water2.tar.gz, which the page links to\n"
+        "Unpack it in ROOT: the folder holds metadata.csv and one folder for each of 200 species\n"
+        "The archive waterbirds_v1.0.tar.gz of WILDS is the same and also has the right folder name"
+    )
+    published_images: ClassVar[int] = 11788
     published: ClassVar[Mapping[str, tuple[int, ...]]] = {
         "train": (3498, 184, 56, 1057),
         "val": (467, 466, 133, 133),
@@ -51,4 +57,11 @@ class Waterbirds(ImageSet):
             table.image_paths("img_filename", file.parent),
             Labelled(y, classes, attribute[:, None], names[1:], (values,), names[0]),
             table.codes("split", ("0", "1", "2")),
+            source=f"the column split of {file}",
         )
+
+    def wanted(self) -> Mapping[str, tuple[int, ...]]:
+        """The published rows of each group, for either target."""
+        if self.target == "bird":
+            return self.published
+        return {part: (counts[0], counts[2], counts[1], counts[3]) for part, counts in self.published.items()}
