@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -90,6 +90,12 @@ class RowsOf:
     @property
     def lengths(self) -> Tensor | None:
         return None if self.inputs.lengths is None else self.inputs.lengths[self.index]
+
+    @property
+    def encoder_options(self) -> Mapping[str, Any]:
+        """What the inputs tell encoders beside the shape of a row."""
+        told: Mapping[str, Any] = getattr(self.inputs, "encoder_options", {})
+        return told
 
     def __len__(self) -> int:
         return len(self.index)

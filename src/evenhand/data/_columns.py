@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,7 @@ def _read_text_table(path: Path, separator: str) -> pl.DataFrame:
 
 def records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Each record of a text table, the header included, with the line that it starts in."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         yield from numbered(file, separator)
 
 
@@ -125,7 +126,7 @@ def _check_records(path: Path, separator: str) -> None:
     try:
         check_widths(path, records(path, separator))
     except UnicodeDecodeError:
-        content = path.read_bytes()
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         line = next(number for number, text in enumerate(content.split(b"\n"), 1) if not _is_text(text))
         raise BadInput(f"{path}, line {line}: not UTF-8 text") from None
     except csv.Error as error:
