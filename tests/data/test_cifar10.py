@@ -101,7 +101,7 @@ def test_other_size(write: Write) -> None:
 
 
 def test_long_tail_shortens_train_alone(write: Write) -> None:
-    loaded = data.load("cifar10", write(), imbalance="exponential", imbalance_ratio=9)
+    loaded = data.load("cifar10", write(), imbalance="exponential", imbalance_factor=9)
     assert loaded.train.count_G.tolist() == [18, 14, 11, 8, 6, 5, 4, 3, 2, 2]
     assert loaded.val.count_G.tolist() == [2] * 10
     assert loaded.test.count_G.tolist() == [4] * 10
@@ -132,7 +132,7 @@ def test_image_files(image_root: Path) -> None:
 
 
 def test_long_tail_of_image_files(image_root: Path) -> None:
-    loaded = data.load("cifar10", image_root, imbalance="step", imbalance_ratio=3)
+    loaded = data.load("cifar10", image_root, imbalance="step", imbalance_factor=3)
     assert loaded.train.count_G.tolist() == [9] * 5 + [3] * 5
 
 
@@ -208,7 +208,7 @@ def test_missing_file(write: Write) -> None:
         ({"val_fraction": 0}, "val_fraction must lie between 0 and 1"),
         ({"val_fraction": 1}, "val_fraction must lie between 0 and 1"),
         ({"split_seed": -1}, "split_seed must not be negative"),
-        ({"imbalance_ratio": 0.5}, "imbalance_ratio must be at least 1"),
+        ({"imbalance_factor": 0.5}, "imbalance_factor must be at least 1"),
         ({"imbalance": "tail"}, "unknown option imbalance .*exponential"),
         ({"size": 0}, "size must be at least 1"),
     ],

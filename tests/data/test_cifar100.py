@@ -51,7 +51,7 @@ def test_coarse_classes(root: Path) -> None:
 
 
 def test_long_tail(root: Path) -> None:
-    count_G = data.load("cifar100", root, imbalance="exponential", imbalance_ratio=9).train.count_G
+    count_G = data.load("cifar100", root, imbalance="exponential", imbalance_factor=9).train.count_G
     assert (count_G[0], count_G[-1]) == (9, 1)
     assert (count_G.diff() <= 0).all()
 

@@ -27,13 +27,13 @@ class ClassOptions(ImageOptions):
         imbalance: make train long-tailed as in Cui et al. (2019) and Cao et al. (2019): `exponential` lets the classes
             shrink by a constant factor from the first to the last, `step` keeps the first half of them whole and makes
             the others equally small. Validation is cut before and, like test, stays as it is.
-        imbalance_ratio: rows of the largest class of a long tail for each row of the smallest, at least 1.
+        imbalance_factor: rows of the largest class of a long tail for each row of the smallest, at least 1.
     """
 
     val_fraction: float = 0.1
     split_seed: int = 0
     imbalance: Literal["none", "exponential", "step"] = "none"
-    imbalance_ratio: float = 100.0
+    imbalance_factor: float = 100.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,8 +41,8 @@ class ClassOptions(ImageOptions):
             raise BadInput(f"val_fraction must lie between 0 and 1, got {self.val_fraction}")
         if self.split_seed < 0:
             raise BadInput(f"split_seed must not be negative, got {self.split_seed}")
-        if self.imbalance_ratio < 1:
-            raise BadInput(f"imbalance_ratio must be at least 1, got {self.imbalance_ratio}")
+        if self.imbalance_factor < 1:
+            raise BadInput(f"imbalance_factor must be at least 1, got {self.imbalance_factor}")
 
     def parts(self, y_N: Codes, official_N: Codes, n_classes: int) -> Codes:
         """(N,) index into `PARTS`, or `LEFT_OUT`.
@@ -57,7 +57,7 @@ class ClassOptions(ImageOptions):
             train = np.flatnonzero(part_N == 0)
         if self.imbalance != "none":
             count_C = np.bincount(y_N[train], minlength=n_classes)
-            keep_C = long_tail(count_C, self.imbalance, self.imbalance_ratio)
+            keep_C = long_tail(count_C, self.imbalance, self.imbalance_factor)
             part_N[train[~first_of_each(y_N[train], keep_C, self.split_seed)]] = LEFT_OUT
         return part_N
 
