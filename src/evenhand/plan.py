@@ -58,6 +58,7 @@ def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
             "method": {"name": plan.method, "options": asdict(method)},
             "settings": asdict(settings),
             "oracle": plan.oracle,
+            **identified_weights(settings),
         },
     )
 
@@ -74,6 +75,12 @@ def new_model(settings: Settings, data: Data) -> Model:
     told = getattr(data.train.inputs, "encoder_options", {})  # such as the size of the vocabulary of texts
     options |= {key: value for key, value in told.items() if encoders.takes(settings.encoder, key)}
     return encoders.build(settings.encoder, row_shape(data), data.train.n_classes, **options)
+
+
+def identified_weights(settings: Settings) -> dict[str, str]:
+    """What tells runs apart that begin with different files of weights; nothing where no file is named."""
+    digest = encoders.digest(settings.weights)
+    return {"weights_sha256": digest} if digest else {}
 
 
 def described(data: Data) -> dict[str, Any]:

@@ -1,21 +1,25 @@
 """Encoders, one module each, found by file name: `encoders/mlp.py` holds the function `mlp`.
 
-An encoder is a function `(shape of one row, **options) -> (module, D)`: the module maps (B, *shape) to (B, D).
+An encoder is a function `(shape of one row, **options) -> (module, D)`: the module maps (B, *shape) to (B, D). Images
+come as floats in [-1, 1]; encoders with published weights normalise them inside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from evenhand.errors import unknown
+from evenhand.encoders._weights import digest, is_path, load
+from evenhand.errors import BadInput, unknown
 from evenhand.model import Model
+
+__all__ = ["build", "digest", "names", "takes"]
 
 
 @cache
@@ -33,21 +37,42 @@ def takes(name: str, option: str) -> bool:
 def build(name: str, shape: tuple[int, ...], n_classes: int, **options: Any) -> Model:
     """The encoder `name` for rows of this shape, with a linear classifier to `n_classes` on top.
 
+    On the meta device no weights are read; a path must exist all the same.
+
     Args:
         name: a name from `names()`; `base:item` passes `item=` to the encoder `base`, where it takes one.
+        options: of the encoder; `weights` of any is `none`, `pretrained` where there are published ones, or a path: a
+            file of safetensors or of a state dict, or the folder of a finished run.
 
     Raises:
-        BadInput: there is no such encoder, or it does not take rows of this shape.
+        BadInput: there is no such encoder, it lacks an option, does not take rows of this shape, or has other weights.
     """
     base, colon, item = name.partition(":")
-    if colon and takes(base, "item"):
-        name, options = base, {**options, "item": item}
-    if name not in names():
-        raise unknown("encoder", name, names())
-    encoder, n_features = _function(name)(shape, **options)
+    if base not in names():
+        raise unknown("encoder", base, names())
+    options = {**options, "item": item} if colon else options
+    weights = "none" if takes(base, "weights") else options.pop("weights", "none")
+    _check(name, options, signature(_function(base)).parameters)
+    if weights == "pretrained":
+        raise BadInput(f"there are no published weights of the encoder {name}; weights takes none or a path")
+    encoder, n_features = _function(base)(shape, **options)
+    if is_path(weights):
+        load(encoder, weights, name)
     return Model.linear(encoder, n_features, n_classes)
 
 
 def _function(name: str) -> Callable[..., tuple[nn.Module, int]]:
     found: Callable[..., tuple[nn.Module, int]] = getattr(import_module(f"{__name__}.{name}"), name)
     return found
+
+
+def _check(name: str, options: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> None:
+    """Raise BadInput unless the encoder, which has these parameters, takes these options."""
+    base = name.partition(":")[0]
+    if "item" in options and "item" not in parameters:
+        raise BadInput(f"the encoder {base} takes nothing after a colon, got {name!r}")
+    if "item" in parameters and not options.get("item") and parameters["item"].default is Parameter.empty:
+        raise BadInput(f"the encoder {base} needs a name after a colon, {base}:NAME, got {name!r}")
+    for option in options:
+        if option not in parameters:
+            raise unknown(f"option of the encoder {base}", option, [key for key in parameters if key != "shape"])
