@@ -91,6 +91,8 @@ class ImageOptions(DataSet):
             raise BadInput(f"size must be at least 1 pixel, got {self.size}")
         if self.stored is not None and self.stored < self.size:
             raise BadInput(f"stored must be at least size ({self.size}), got {self.stored}")
+        if getattr(self, "split_seed", 0) < 0:
+            raise BadInput(f"split_seed must not be negative, got {getattr(self, 'split_seed', 0)}")
 
 
 @dataclass(frozen=True)
