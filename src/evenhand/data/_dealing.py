@@ -19,6 +19,14 @@ def group_of(labelled: Labelled) -> Codes:
     return group_N
 
 
+def check_dealing(fractions: Sequence[float], seed: int) -> None:
+    """Raise BadInput unless the fractions are three positive shares that add up to 1 and the seed is not negative."""
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise BadInput(f"fractions must be three positive shares that add up to 1, got {list(fractions)}")
+    if seed < 0:
+        raise BadInput(f"split_seed must not be negative, got {seed}")
+
+
 def dealt(group_N: Codes, fractions: Sequence[float], seed: int) -> Codes:
     """(N,) index into `PARTS`, each group's rows shuffled and cut by the fractions.
 
