@@ -1,4 +1,4 @@
-"""Madlibs: sentences made of templates in which a group of people is named, toxic or not."""
+"""Madlibs: sentences made of templates in which a group of people is named, and real comments; toxic or not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from evenhand.data._dealing import dealt
+from evenhand.data._dealing import dealt, group_of
 from evenhand.data._metadata import Metadata
 from evenhand.data._table import Codes, Labelled
 from evenhand.data._text_set import FROM_SCRATCH, Listing, TextSet
@@ -48,6 +48,7 @@ class _Version:
 VERSIONS = {
     "77k": _Version("bias_madlibs_77k", "Text", "Label", ("NOT_BAD", "BAD")),
     "intersectional": _Version("intersectional_madlibs", "phrase", "toxicity", ("nontoxic", "toxic")),
+    "comments": _Version("toxicity_nonfuzzed_testset", "comment", "toxic", ("False", "True")),
 }
 
 
@@ -56,16 +57,20 @@ class Madlibs(TextSet):
     """Short sentences from templates that praise, describe or insult people of a named group.
 
     Dixon, Li, Sorensen, Thain and Vasserman (2018), Measuring and mitigating unintended bias in text classification.
-    Every group is named in as many toxic sentences as others, so any difference between groups is the model's.
+    Every group is named in as many toxic sentences as others, so any difference between groups is the model's. As all
+    sentences are made of the same few words, those of test are easy for whatever was trained on the others.
 
     Attributes:
-        version: the file: `77k` names at most one group in a sentence, `intersectional` up to two.
+        version: the file: `77k` names at most one group in a sentence, `intersectional` up to two; `comments` are 1492
+            real ones from the discussion pages of Wikipedia, where some groups are named mostly in insults.
         attribute: what the groups are: the `kind` of group that is named (two kinds are a value of their own), the
-            `term` itself (of the version 77k only), or whether a group is named at all (`mention`).
-        split_seed: deals the sentences to train, val and test (60, 20 and 20 % of every label and term).
+            `term` itself (of the version 77k only), whether a group is named at all (`mention`), or whether one of this
+            kind is: `age`, `disability`, `ethnicity`, `gender`, `religion`, `sexuality`. Of comments one of the latter.
+        split_seed: deals the sentences to train, val and test (60, 20 and 20 % of every label and term, of comments of
+            every group).
     """
 
-    title: ClassVar[str] = "Sentences from templates, toxic or not, that name groups of people"
+    title: ClassVar[str] = "Sentences, toxic or not, that name groups of people"
     homepage: ClassVar[str] = "https://github.com/conversationai/unintended-ml-bias-analysis"
     licence: ClassVar[str] = "Apache-2.0"
     folder: ClassVar[str] = "madlibs"
@@ -75,16 +80,22 @@ class Madlibs(TextSet):
         "all": 2 * (432, 6056, 2271, 12869, 3785, 6056, 6813),
     }
 
-    max_length: int = 32
-    version: Literal["77k", "intersectional"] = "77k"
-    attribute: Literal["kind", "term", "mention"] = "kind"
+    version: Literal["77k", "intersectional", "comments"] = "77k"
+    attribute: Literal[
+        "kind", "term", "mention", "age", "disability", "ethnicity", "gender", "religion", "sexuality"
+    ] = "kind"
     split_seed: int = 0
 
     def __post_init__(self) -> None:
         if self.split_seed < 0:
             raise BadInput(f"split_seed must not be negative, got {self.split_seed}")
         if self.attribute == "term" and self.version != "77k":
-            raise BadInput("attribute=term needs version=77k: sentences of the other version name two groups")
+            raise BadInput("attribute=term needs version=77k: sentences of the other versions name several groups")
+        if self.attribute == "kind" and self.version == "comments":
+            raise BadInput(
+                "version=comments has too few comments of every kind of group: choose attribute=mention, or a kind, "
+                "such as attribute=sexuality"
+            )
 
     def locate(self, root: Path | None) -> tuple[Path, ...]:
         """The file of the version, compressed or not; BadInput if it is not there."""
@@ -106,20 +117,23 @@ class Madlibs(TextSet):
         texts = [text or "" for text in table.texts(version.text)]
         y = table.codes(version.label, version.labels)
         named = [TERMS.findall(text.lower()) for text in texts]
-        terms, term_N = _codes([" and ".join(each) or NONE for each in named])
         values, attribute_N = _codes([self.value(each) for each in named])
         labelled = Labelled(y, ("fine", "toxic"), attribute_N[:, None], (self.attribute,), (values,), "label")
-        parts = dealt(y * len(terms) + term_N, FRACTIONS, self.split_seed)
-        note = "Every word of val and test occurs in train, as all sentences are made of the same few templates."
-        return Listing(texts, labelled, parts, source=str(file), notes=(note,))
+        dealt_alike = group_of(labelled)
+        if self.version != "comments":
+            terms, term_N = _codes([" and ".join(each) for each in named])
+            dealt_alike = y * len(terms) + term_N
+        return Listing(texts, labelled, dealt(dealt_alike, FRACTIONS, self.split_seed), source=str(file))
 
     def value(self, terms: list[str]) -> str:
         """The attribute of a sentence that names these groups."""
-        if self.attribute == "mention":
-            return "group named" if terms else NONE
+        kinds = sorted({KIND_OF[term] for term in terms})
+        if self.attribute == "kind":
+            return "+".join(kinds) or NONE
         if self.attribute == "term":
             return " and ".join(terms) or NONE
-        return "+".join(sorted({KIND_OF[term] for term in terms})) or NONE
+        named = bool(kinds) if self.attribute == "mention" else self.attribute in kinds
+        return "named" if named else NONE
 
 
 def _codes(values: list[str]) -> tuple[tuple[str, ...], Codes]:
