@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from evenhand.data._base import read_text
 from evenhand.errors import BadInput
@@ -70,8 +70,23 @@ class Description:
             raise BadInput(f"label and split are the same column {self.label!r}")
 
 
+D = TypeVar("D", bound=Description)
+
+
 def read_description(path: Path) -> Description:
     """The description in the TOML file `path`, with the table's path made absolute.
+
+    Raises:
+        BadInput: no such file, a syntax error (the message names the line), an unknown key, or a wrong value.
+    """
+    return read_as(Description, path, TRAINING)
+
+
+def read_as(kind: type[D], path: Path, recommended: Mapping[str, Any]) -> D:
+    """The description of this kind in the TOML file `path`, with the table's path made absolute.
+
+    Args:
+        recommended: settings where the file gives none.
 
     Raises:
         BadInput: no such file, a syntax error (the message names the line), an unknown key, or a wrong value.
@@ -93,10 +108,10 @@ def read_description(path: Path) -> Description:
     if "positive" in entries:
         entries["positive"] = as_text(entries["positive"])
     try:
-        plain = checked(Description, {key: _listed(key, value) for key, value in entries.items()}, "the description")
+        plain = checked(kind, {key: _listed(key, value) for key, value in entries.items()}, "the description")
         settings = checked(Settings, training, "the table [training]")
         Settings(**settings)  # checks the ranges
-        description = Description(**{**plain, "path": str(path.parent / plain["path"])}, training=TRAINING | settings)
+        description = kind(**{**plain, "path": str(path.parent / plain["path"])}, training={**recommended, **settings})
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
     return description
