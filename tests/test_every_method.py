@@ -26,14 +26,21 @@ CONSTANT_WEIGHTS = {"groupdro": {"step_size": 0.0}, "etf": {"objective": "ce"}}
 
 # Options with which a method has another loss: these are checked like methods of their own.
 VARIANTS: dict[str, dict[str, object]] = {
+    "cbloss, focal": {"form": "focal"},
+    "efreweight, logits": {"variant": "logitadjust"},
+    "etf, cross-entropy": {"objective": "ce"},
     "fairmix, features": {"level": "feature"},
     "fairmix, parity": {"criterion": "demographic_parity"},
+    "focal, sigmoid": {"form": "sigmoid", "alpha": 0.25, "prior": 0.1},
     "gbmix, mixing": {"finetune_epochs": 0},
     "gbmix, mixing features": {"finetune_epochs": 0, "level": "feature"},
     "lisa, cutmix": {"mix": "cutmix"},
     "mixup, features": {"level": "feature"},
     "obmix, by group": {"by": "group"},
 }
+
+# Those that need groups in validation only.
+GROUPS_IN_VALIDATION = {"afr"}
 
 # Those that take images only.
 IMAGES = {"cutmix", "lisa, cutmix"}
@@ -262,7 +269,8 @@ def test_without_groups_it_refuses_by_name_or_works(name: str) -> None:
     if not method.needs_groups:
         tiny.train(method, model, train, val, method.start(train, model, val))
         return
-    with pytest.raises(BadInput, match=rf"{type(method).__name__} needs group labels in training"):
+    part = "validation" if base(name) in GROUPS_IN_VALIDATION else "training"
+    with pytest.raises(BadInput, match=rf"{type(method).__name__} needs group labels in {part}"):
         method.start(train, model, val)
 
 
@@ -270,7 +278,7 @@ def test_one_attribute_value_is_refused_or_works(name: str) -> None:
     method = make(name)
     x, y = torch.randn(8, tiny.FEATURES), torch.arange(8) % 2
     train, val = hidden(method, Split.of(x, y, torch.zeros(8, dtype=torch.int64), attribute_sizes=[2])), tiny.split()
-    if not method.needs_groups:
+    if not method.needs_groups or base(name) in GROUPS_IN_VALIDATION:
         method.start(train, tiny.network(), val)
         return
     with pytest.raises(BadInput, match="at least two attribute values in training, got one"):
@@ -293,6 +301,8 @@ def test_training_groups_without_rows_are_no_obstacle(name: str) -> None:
 
 def test_three_line_loop_reduces_its_loss(name: str) -> None:
     method = make(name)
+    if method.stages()[-1].epochs == 0:
+        return  # its `start` has found the minimum
     train, val = (hidden(method, tiny.split(200, seed=seed, shape=shape(name))) for seed in (0, 1))
     model = tiny.network(shape=shape(name))
     state = method.start(train, model, val)
