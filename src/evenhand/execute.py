@@ -123,6 +123,7 @@ def _write_results(folder: Path, data: Data, fitted: Fitted, settings: Settings,
             name: metrics.evaluate(c, train_count_G=train_count_G) | {"roc_auc": _roc_auc(logits[name], splits[name])}
             for name, c in counts.items()
         },
+        "labels": runs.labels(data.train),
         "worst_group": _worst_group(counts["test"], data.train),
         "groups": _groups(counts, data.train),
         "oracle": _oracle(folder / "test_by_epoch.jsonl", settings, train_count_G),

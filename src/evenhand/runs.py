@@ -5,7 +5,7 @@ OUT/erm-seed0-3f9a2c81d07b/           a finished run
     config.json                       data, method, settings: everything that determines the result
     history.jsonl                     one line an epoch
     predictions.parquet               split, row, y, attribute_…, group, logit_k: every metric can be recomputed
-    metrics.json                      the figures at the selected epoch, and at the oracle's where asked for
+    metrics.json                      the figures at the selected epoch, and at the oracle's where asked for; labels
     model.safetensors
 OUT/.erm-seed0-3f9a2c81d07b.partial/  an unfinished one, with checkpoint.pt; renamed when complete
 """
@@ -29,6 +29,8 @@ from evenhand.files import TEMPORARY, cannot_write, json_text, write_atomically,
 
 if TYPE_CHECKING:
     import polars
+
+    from evenhand.batch import Split
 
 FORMAT = 1  # raised when the meaning of a configuration changes: runs of another format are other runs
 
@@ -75,6 +77,21 @@ class Run:
         except (OSError, ValueError) as error:
             raise BadInput(f"{self.folder} is not a finished run: {name} cannot be read ({error})") from error
         return found
+
+
+def labels(split: Split) -> dict[str, Any]:
+    """What classes and attribute values are called, as a run stores it; numbers where the split has no names."""
+    return {
+        "label": split.label_name,
+        "classes": list(split.class_names) or [str(c) for c in range(split.n_classes)],
+        "attributes": [
+            {
+                "name": split.attribute_names[k] if split.attribute_names else f"a{k}",
+                "values": list(split.attribute_values[k]) if split.attribute_values else [str(a) for a in range(size)],
+            }
+            for k, size in enumerate(split.attribute_sizes)
+        ],
+    }
 
 
 def find(out: Path, config: Config) -> Run | None:

@@ -193,6 +193,11 @@ class _Loop:
         wanted = {id(parameter) for parameter, wanted in self.wanted_gradients if wanted}
         trained = [p for p in self.model.part(self.stage.trains).parameters() if id(p) in wanted]
         trained += state.parameters()
+        if not trained:
+            raise BadInput(
+                f"{type(self.method).__name__} trains the {self.stage.trains} only, which has no weights to train; "
+                "choose another method or encoder"
+            )
         for parameter in trained:
             parameter.requires_grad_(True)
         self.optimizer = make_optimizer(trained, self.settings)

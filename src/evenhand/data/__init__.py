@@ -41,7 +41,7 @@ def find(name: str) -> type[DataSet]:
 
 
 def open_set(name: str, **options: Any) -> DataSet:
-    """The data set `name`, or the one that a TOML file describes, with its options; nothing is read yet.
+    """The data set `name`, that of a TOML file, or that in a file of features, with its options; nothing is read yet.
 
     Raises:
         BadInput: no such data set, an option it does not have, or a value of the wrong type.
@@ -49,6 +49,8 @@ def open_set(name: str, **options: Any) -> DataSet:
     base, colon, item = name.partition(":")
     if name.endswith(".toml"):
         name, options = "csv", {**options, "path": name}
+    elif name.endswith(".safetensors"):
+        name, options = "features", {**options, "path": name}
     elif colon and base in names():
         name, options = base, {**options, "item": item}
     data_set = find(name)
@@ -56,10 +58,10 @@ def open_set(name: str, **options: Any) -> DataSet:
 
 
 def load(name: str, root: str | Path | None = None, **options: Any) -> Data:
-    """The data set `name`, or the one that a TOML file describes, in three parts; the test part is sealed.
+    """The data set `name`, that of a TOML file, or that in a file of features, in three parts; the test is sealed.
 
     Args:
-        name: a name from `names()`, or the path of a TOML file.
+        name: a name from `names()`, or the path of a TOML file or of a file of features (`.safetensors`).
         root: the folder that holds every data set under its official folder name; default `EVENHAND_DATA`.
         options: fields of the data set's class, and of `Changes`, which every data set takes.
 
