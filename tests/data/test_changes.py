@@ -64,8 +64,8 @@ def test_the_same_seed_leaves_out_the_same_rows() -> None:
 
 
 def test_any_data_set_takes_it_and_tells() -> None:
-    plain, changed = data.load("digits", correlation=0.5), data.load("digits", correlation=0.5, imbalance="4")
-    assert changed.options == {"correlation": 0.5, "imbalance": 4.0}
+    plain, changed = data.load("digits", correlation=0.5), data.load("digits", correlation=0.5, imbalance_ratio="4")
+    assert changed.options == {"correlation": 0.5, "imbalance_ratio": 4.0}
     assert changed.fingerprint != plain.fingerprint
     assert torch.equal(changed.test.count_G, plain.test.count_G)
     assert torch.equal(changed.val.count_G, plain.val.count_G)
@@ -76,10 +76,10 @@ def test_any_data_set_takes_it_and_tells() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"imbalance": 0.5}, "imbalance must be at least 1"),
-        ({"imbalance": "much"}, "imbalance of data sets takes a finite number"),
+        ({"imbalance_ratio": 0.5}, "imbalance_ratio must be at least 1"),
+        ({"imbalance_ratio": "much"}, "imbalance_ratio of data sets takes a finite number"),
         ({"change_seed": -1}, "change_seed must not be negative"),
-        ({"imbalanse": 2}, "unknown option"),
+        ({"imbalance_rati": 2}, "unknown option"),
     ],
 )
 def test_bad_input(options: dict[str, object], message: str) -> None:

@@ -11,7 +11,7 @@ from evenhand.cli._arguments import Json, Root, Workers
 from evenhand.cli._output import check_writable, item, say, write_result
 
 if TYPE_CHECKING:
-    from evenhand.study.reproduction import Reproduction
+    from evenhand.study.reproduction import Reproduction, StudyReproduction
 
 
 def reproduce(
@@ -46,29 +46,48 @@ def reproduce(
     """
     from evenhand.cli import _progress
     from evenhand.study import reproduction
-    from evenhand.study.papers import read
+    from evenhand.study.papers import read_study
 
     check_writable(json)
     if table is None:
         return _list(json)
-    folder = out or reproduction.default_out(read(table), data, scale)
+    study = read_study(table)
+    folder = out or (Path("runs") if study.several else reproduction.default_out(study.parts[0], data, scale))
     with _progress.runs() as on_progress:
-        found = reproduction.reproduce(
-            table, out=folder, root=root, data=data, scale=scale, seeds=seeds, n_workers=workers,
-            on_progress=on_progress,
-        )  # fmt: skip
+        found = reproduction.reproduce_study(
+            table, out=out, root=root, data=data, scale=scale, seeds=seeds, n_workers=workers, on_progress=on_progress
+        )
     return _show(found, folder, json)
 
 
-def _show(found: Reproduction, out: Path, json: Path | None) -> int:
+def _show(found: StudyReproduction, out: Path, json: Path | None) -> int:
     from evenhand.cli import _tables
     from evenhand.cli.compare import report_failures
+    from evenhand.study import across, record
+
+    say(f"{found.study.name}: {found.study.title}", style="bold")
+    say(found.study.source)
+    for part in found.parts:
+        say("")
+        if found.study.several:
+            say(part.table.part, style="bold")
+        _show_part(part)
+    for label, reason in found.missing.items():
+        say(f"\nNot run: {label}. {reason}", style="bold")
+    _tables.show(across.tables(found))
+    for line in across.findings(found):
+        item(line)
+    files = record.save_study(found, out)
+    say(f"\nWritten to {files[1]} and {files[0].name}.")
+    write_result(json, record.study_as_dict(found))
+    return max(report_failures(part.comparison) for part in found.parts)
+
+
+def _show_part(found: Reproduction) -> None:
+    from evenhand.cli import _tables
     from evenhand.study import record
     from evenhand.study.findings import findings
 
-    say(f"{found.table.name}: {found.table.title}", style="bold")
-    say(found.table.source)
-    say("")
     for line in record.explanations(found):
         say(line, style="dim")
     say("")
@@ -76,25 +95,26 @@ def _show(found: Reproduction, out: Path, json: Path | None) -> int:
     say("What the figures say", style="bold")
     for line in findings(found):
         item(line)
-    files = record.save(found, out)
-    say(f"\nWritten to {files[1]} and {files[0].name}.")
-    write_result(json, record.as_dict(found))
-    return report_failures(found.comparison)
 
 
 def _list(json: Path | None) -> int:
     """Every table there is."""
     from evenhand.cli import _tables
-    from evenhand.study.papers import names, read
+    from evenhand.study.papers import names, read_study
     from evenhand.study.tables import Table
 
-    known = [read(name) for name in names()]
-    rows = tuple((table.name, table.data, str(len(table.rows)), str(table.seeds), table.title) for table in known)
+    known = [read_study(name) for name in names()]
+    rows = tuple(
+        (study.name, ", ".join(dict.fromkeys(part.data for part in study.parts)), str(len(study.parts[0].rows)),
+         str(study.parts[0].seeds), study.title)
+        for study in known
+    )  # fmt: skip
     columns = ("table", "data", "methods", "seeds", "what it shows")
     _tables.show([Table("Tables that can be reproduced", columns, rows, text_columns=(0, 1, 4))])
     write_result(
         json,
-        {"tables": [{"table": table.name, "title": table.title, "source": table.source, "data": table.data,
-                     "methods": [row.method for row in table.rows]} for table in known]},
+        {"tables": [{"table": study.name, "title": study.title, "source": study.source, "data": study.parts[0].data,
+                     "parts": [{"part": part.part, "data": part.data} for part in study.parts],
+                     "methods": [row.method for row in study.parts[0].rows]} for study in known]},
     )  # fmt: skip
     return 0

@@ -20,17 +20,17 @@ class Changes:
     """What is done to a data set after it is read. The test rows are never touched.
 
     Attributes:
-        imbalance: at least 1: training rows are left out until each class has so many rows with the attribute that goes
+        imbalance_ratio: at least 1: training rows are left out until each class has so many rows with the attribute that goes
             with it for each row with another: 8 makes 1:8. None changes nothing. Hong et al. (2024), GBMix, Section IV.
         change_seed: which rows are left out.
     """
 
-    imbalance: float | None = None
+    imbalance_ratio: float | None = None
     change_seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.imbalance is not None and self.imbalance < 1:
-            raise BadInput(f"imbalance must be at least 1, got {self.imbalance}")
+        if self.imbalance_ratio is not None and self.imbalance_ratio < 1:
+            raise BadInput(f"imbalance_ratio must be at least 1, got {self.imbalance_ratio}")
         if self.change_seed < 0:
             raise BadInput(f"change_seed must not be negative, got {self.change_seed}")
 
@@ -40,9 +40,9 @@ class Changes:
         Raises:
             BadInput: a change does not fit the data.
         """
-        if self.imbalance is None:
+        if self.imbalance_ratio is None:
             return data
-        train = imbalanced(data.train, self.imbalance, self.change_seed)
+        train = imbalanced(data.train, self.imbalance_ratio, self.change_seed)
         return replace(
             data,
             train=train,
@@ -69,11 +69,11 @@ def imbalanced(split: Split, ratio: float, seed: int) -> Split:
     from evenhand import sampling
 
     if not split.has_attributes or split.n_attributes < 2:
-        raise BadInput("imbalance needs an attribute with at least two values")
+        raise BadInput("imbalance_ratio needs an attribute with at least two values")
     count_CA = split.count_G.view(split.n_classes, split.n_attributes).cpu()
     if int(count_CA.min()) == 0:
         empty = split.group_name(int(count_CA.flatten().argmin()))
-        raise BadInput(f"imbalance needs training rows of every group; there are none of {empty}")
+        raise BadInput(f"imbalance_ratio needs training rows of every group; there are none of {empty}")
     pair_C = paired(count_CA)
     major_C1 = count_CA.gather(1, pair_C[:, None]).double()
     room_CA = (ratio * count_CA / major_C1).scatter(1, pair_C[:, None], torch.inf)

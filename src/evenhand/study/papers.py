@@ -33,9 +33,10 @@ class Row:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table of a paper.
+    """A table of a paper, or one part of a table that shows the same methods on several data.
 
     Attributes:
+        part: what is special of this part, such as the data or an imbalance; empty where there is one only.
         data: what it is reproduced on, unless another data set is asked for.
         paper_data: what the paper's figures are on; levels can be compared only where the two are the same.
         data_options: of `data`, such as which target; another data set is read by default.
@@ -58,6 +59,38 @@ class PaperTable:
     rows: tuple[Row, ...]
     reference: str = ""
     data_options: Mapping[str, Any] = field(default_factory=dict)
+    part: str = ""
+
+    @property
+    def contenders(self) -> tuple[Contender, ...]:
+        """The rows as they are trained."""
+        return tuple(row.contender for row in self.rows)
+
+
+@dataclass(frozen=True)
+class PaperStudy:
+    """Everything that goes under the name of one table.
+
+    Attributes:
+        parts: the table, or its parts in order.
+        across: what is said of all parts together: `ranks` of the methods, averaged, or the `trend` of their
+            differences to the reference.
+        ranks: the paper's average ranks, by the row's label and a heading under which some parts are averaged.
+        headings: for each of these headings the parts that belong to it.
+    """
+
+    name: str
+    title: str
+    source: str
+    parts: tuple[PaperTable, ...]
+    across: tuple[str, ...] = ()
+    ranks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    headings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one part."""
+        return len(self.parts) > 1
 
 
 @cache
@@ -67,8 +100,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(found, key=_with_number))
 
 
-def read(name: str) -> PaperTable:
-    """The table of this name.
+def read_study(name: str) -> PaperStudy:
+    """What goes under this name.
+
+    In the file, `[[parts]]` each have a label, data and options of their own, and settings above those of the table;
+    the rows are the same in all, with the paper's figures below the part's label.
 
     Raises:
         BadInput: there is none; the message suggests the nearest.
@@ -76,9 +112,34 @@ def read(name: str) -> PaperTable:
     if name not in names():
         raise unknown("table", name, names())
     content = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
+    across = {key: content.pop(key, default) for key, default in (("across", ()), ("ranks", {}), ("headings", {}))}
+    written = content.pop("parts", None)
+    contents = [content] if written is None else [_part_of(content, part) for part in written]
+    parts = [_table(name, each) for each in contents]
+    return PaperStudy(
+        name, content["title"], content["source"], tuple(parts), tuple(across["across"]), across["ranks"],
+        {heading: tuple(labels) for heading, labels in across["headings"].items()},
+    )  # fmt: skip
+
+
+def read(name: str) -> PaperTable:
+    """The table of this name, or the first part of it."""
+    return read_study(name).parts[0]
+
+
+def _part_of(content: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of one part: what it says of itself above what the table says of all."""
+    own = dict(part)
+    label = own.pop("label")
+    rows = [row | {"paper": row.get("paper", {}).get(label, {})} for row in content["rows"]]
+    merged = {key: {**content.get(key, {}), **own.pop(key, {})} for key in ("settings", "small", "data_options")}
+    return {**content, **own, **merged, "rows": rows, "part": label}
+
+
+def _table(name: str, content: Mapping[str, Any]) -> PaperTable:
     rows = tuple(
         Row(row["label"], row["method"], row.get("options", {}), _figures(row.get("paper", {})))
-        for row in content.pop("rows")
+        for row in content["rows"]
     )
     return PaperTable(**{
         "paper_data": content["data"], **content, "name": name, "metrics": tuple(content["metrics"]), "rows": rows

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.files import write_atomically, write_json
+from evenhand.study import across
 from evenhand.study.comparison import MAIN, Entry, summary
 from evenhand.study.findings import findings
 from evenhand.study.measures import MEASURES
 from evenhand.study.papers import Row
-from evenhand.study.reproduction import Reproduction
+from evenhand.study.reproduction import Reproduction, StudyReproduction
 from evenhand.study.tables import (
     Table,
     differences,
@@ -63,7 +64,7 @@ def explanations(found: Reproduction) -> list[str]:
             "cannot be compared, only the order of the methods."
         )
     if found.scale != "full":
-        small = ", ".join(f"{key} {value}" for key, value in found.table.small.items())
+        small = ", ".join(f"{key} {value}" for key, value in found.settings.items())
         lines.append(f"Small scale ({small}): a quick look, not the paper's settings.")
     return lines
 
@@ -102,16 +103,45 @@ def _row(found: Reproduction, row: Row, entry: Entry) -> dict[str, Any]:
     }
 
 
-def save(found: Reproduction, out: str | Path) -> tuple[Path, Path]:
+def study_as_dict(found: StudyReproduction) -> dict[str, Any]:
+    """A study as plain values: that of its table, or all rows with the part that they belong to."""
+    if not found.study.several:
+        return as_dict(found.parts[0])
+    parts = [as_dict(part) | {"part": part.table.part} for part in found.parts]
+    return {
+        "table": found.study.name,
+        "title": found.study.title,
+        "source": found.study.source,
+        "scale": found.parts[0].scale,
+        "rows": [row | {"part": part["part"]} for part in parts for row in part["rows"]],
+        "parts": parts,
+        "missing": dict(found.missing),
+        "findings": across.findings(found),
+        "ranks": {
+            heading: across.average_ranks([part for part in found.parts if part.table.part in labels])
+            for heading, labels in found.study.headings.items()
+        },
+        "failures": [failure | {"part": part["part"]} for part in parts for failure in part["failures"]],
+    }
+
+
+def save_study(found: StudyReproduction, out: str | Path) -> tuple[Path, Path]:
     """Write `TABLE.json` and `TABLE.md` in `out`; return their paths.
 
     Raises:
         RunFailed: they cannot be written.
     """
-    paths = Path(out) / f"{found.table.name}.json", Path(out) / f"{found.table.name}.md"
-    write_json(paths[0], as_dict(found))
-    lists = "".join(
-        "\n".join(["", *(f"- {line}" for line in lines), ""]) for lines in (explanations(found), findings(found))
-    )
-    write_atomically(paths[1], f"{markdown(tables(found))}{lists}".encode())
+    paths = Path(out) / f"{found.study.name}.json", Path(out) / f"{found.study.name}.md"
+    write_json(paths[0], study_as_dict(found))
+    pages = [_page(part, f"## {part.table.part}\n\n" if found.study.several else "") for part in found.parts]
+    together = markdown(across.tables(found)) + _list(across.findings(found))
+    write_atomically(paths[1], "\n".join([*pages, together]).encode())
     return paths
+
+
+def _page(found: Reproduction, heading: str) -> str:
+    return heading + markdown(tables(found)) + _list(explanations(found)) + _list(findings(found))
+
+
+def _list(lines: list[str]) -> str:
+    return "\n".join(["", *(f"- {line}" for line in lines), ""]) if lines else ""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evenhand.errors import unknown
+from evenhand.data._changes import CHANGES
+from evenhand.errors import BadInput, unknown
 from evenhand.study import Progress, compare
 from evenhand.study.comparison import MAIN, Comparison, Entry, Figure, Source
-from evenhand.study.papers import PaperTable, Row, read
+from evenhand.study.papers import PaperStudy, PaperTable, Row, read, read_study
 
 SCALES = ("full", "small")
+BESIDE = ("seeds", "data_options", "options")  # what `small` holds beside settings
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,60 @@ class Reproduction:
         return self.figure(entry, metric, "oracle").mean - self.figure(entry, metric).mean
 
 
-def reproduce(
-    name: str,
+@dataclass(frozen=True)
+class StudyReproduction:
+    """A study and the parts of it that could be run.
+
+    Attributes:
+        missing: why the other parts were not run, by their label.
+    """
+
+    study: PaperStudy
+    parts: tuple[Reproduction, ...]
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+def reproduce_study(
+    name: str, *, out: str | Path | None = None, data: str | None = None, scale: str = "full", **options: Any
+) -> StudyReproduction:
+    """Repeat everything that goes under the name of a table; takes what `reproduce` takes.
+
+    Of several parts those whose data are not there are left out and named; with `data`, parts that differ in nothing
+    else are one. With `out` each of several parts has a folder of its own in it.
+
+    Raises:
+        BadInput, RunFailed: as `reproduce`; for several parts, if none of them can be run.
+    """
+    if scale not in SCALES:
+        raise unknown("scale", scale, SCALES)
+    study = read_study(name)
+    if not study.several:
+        return StudyReproduction(study, (reproduce_part(study.parts[0], out=out, data=data, scale=scale, **options),))
+    found, missing, folders = [], {}, set()
+    for part in study.parts:
+        folder = Path(out) / slug(part.part) if out is not None else default_out(part, data, scale)
+        alike = str(default_out(part, data, scale))
+        if alike in folders:
+            continue
+        folders.add(alike)
+        try:
+            found.append(reproduce_part(part, out=folder, data=data, scale=scale, **options))
+        except BadInput as error:
+            missing[part.part] = str(error)
+    if not found:
+        raise BadInput(f"no part of {name} can be run; {next(iter(missing.values()))}")
+    return StudyReproduction(study, tuple(found), missing)
+
+
+def reproduce(name: str, *, scale: str = "full", **options: Any) -> Reproduction:
+    """Repeat a table of a paper (of several parts the first): see `reproduce_part`."""
+    if scale not in SCALES:
+        raise unknown("scale", scale, SCALES)
+    return reproduce_part(read(name), scale=scale, **options)
+
+
+def reproduce_part(
+    table: PaperTable,
     *,
     out: str | Path | None = None,
     root: str | Path | None = None,
@@ -69,34 +124,36 @@ def reproduce(
     Raises:
         BadInput, RunFailed: as `study.compare`; also for an unknown table or scale.
     """
-    if scale not in SCALES:
-        raise unknown("scale", scale, SCALES)
-    table = read(name)
     own = data in (None, table.data)
-    settings, of_data = (dict(table.settings), data_options(table, scale)) if own else ({}, {})
-    n_seeds, contenders = table.seeds, [row.contender for row in table.rows]
+    settings, n_seeds, contenders = dict(table.settings) if own else {}, table.seeds, list(table.contenders)
     if scale == "small":
-        small = dict(table.small)
-        n_seeds = small.pop("seeds")
-        small.pop("data_options", None)
-        options = small.pop("options", {})
+        small = {key: value for key, value in table.small.items() if key not in BESIDE}
+        settings |= small if own else {"epochs": small["epochs"]}
+        n_seeds = table.small["seeds"]
+        options = table.small.get("options", {}) if own else {}
         contenders = [replace(c, options={**c.options, **options.get(c.method, {})}) for c in contenders]
-        settings |= small
     comparison = compare(
         data or table.data, contenders, out=out or default_out(table, data, scale),
-        seeds=n_seeds if seeds is None else seeds, root=root, settings=settings, data_options=of_data, oracle=True,
-        reference=table.reference, n_workers=n_workers, on_progress=on_progress,
+        seeds=n_seeds if seeds is None else seeds, root=root, settings=settings,
+        data_options=data_options(table, data, scale), oracle=True, reference=table.reference, n_workers=n_workers,
+        on_progress=on_progress,
     )  # fmt: skip
     return Reproduction(table, comparison, scale, settings)
 
 
 def default_out(table: PaperTable, data: str | None = None, scale: str = "full") -> Path:
     """`runs/DATA`, with the data's options if there are any, so that tables on the same data use the same runs."""
-    of_data = data_options(table, scale) if data in (None, table.data) else {}
-    chosen = [f"{key}-{value}" for key, value in sorted(of_data.items())]
-    return Path("runs") / "-".join([Path(data or table.data).stem.replace(":", "-"), *chosen])
+    chosen = [f"{key}-{value}" for key, value in sorted(data_options(table, data, scale).items())]
+    return Path("runs") / slug("-".join([Path(data or table.data).stem, *chosen]))
 
 
-def data_options(table: PaperTable, scale: str) -> dict[str, Any]:
-    """The options of the table's own data set at this scale."""
-    return {**table.data_options, **(table.small.get("data_options", {}) if scale == "small" else {})}
+def data_options(table: PaperTable, data: str | None, scale: str) -> dict[str, Any]:
+    """The options of the table's data at this scale; of other data only those that every data set takes."""
+    options = {**table.data_options, **(table.small.get("data_options", {}) if scale == "small" else {})}
+    own = data in (None, table.data)
+    return {key: value for key, value in options.items() if own or key in CHANGES}
+
+
+def slug(text: str) -> str:
+    """The text as a folder's name."""
+    return re.sub(r"[^A-Za-z0-9_.=-]+", "-", text).strip("-")
