@@ -48,6 +48,7 @@ def build(
             process that decoded it.
     """
     file = Path(job.file)
+    report(what, 0, len(paths))
     try:
         _begin(job, paths, header, journal)
         bad = _fill(job, paths, journal, what, stop_at_bad=stop_at_bad)

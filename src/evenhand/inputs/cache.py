@@ -93,15 +93,25 @@ def cached(folder: Path, paths: Sequence[str], preparation: Preparation, *, skip
     side = preparation.side
     if not paths:
         return Decoded(MemoryPixels(torch.empty(0, 3, side, side, dtype=torch.uint8)))
+    place, bad = _ready(folder, paths, preparation, skip_bad=skip_bad)
+    pixels = MappedPixels(place.file, len(place.header), (len(paths), 3, side, side))
+    return Decoded(pixels, bad_texts(folder, paths, bad))
+
+
+def _ready(
+    folder: Path, paths: Sequence[str], preparation: Preparation, *, skip_bad: bool = False
+) -> tuple[_Place, dict[int, str]]:
+    """The finished cache, and what is wrong with its bad files."""
     place = _Place(cache_folder(), _name(folder, paths, preparation), len(paths), preparation)
     bad = place.found()
     if bad is None:
         bad = place.make(folder, paths, stop_at_bad=not skip_bad)
-    refuse_bad(folder, paths, bad, skip_bad)
+    if bad and not skip_bad:
+        first = min(bad)
+        raise BadImage(folder / paths[first], f"{bad[first]}; --skip-bad (skip_bad=True) leaves such files out")
     with suppress(OSError):  # the time of the last use; another's cache may be read-only
         os.utime(place.description)
-    pixels = MappedPixels(place.file, len(place.header), (len(paths), 3, side, side))
-    return Decoded(pixels, bad_texts(folder, paths, bad))
+    return place, bad
 
 
 def cache_folder() -> Path:
@@ -141,13 +151,6 @@ def remove(name: str) -> int:
     except OSError as error:
         raise RunFailed(f"cannot delete the cache {name} in {place.home}: {error.strerror or error}") from error
     return freed
-
-
-def refuse_bad(folder: Path, paths: Sequence[str], bad: Mapping[int, str], skip_bad: bool) -> None:
-    """Raise BadInput for the first of the bad files, unless they are to be skipped."""
-    if bad and not skip_bad:
-        first = min(bad)
-        raise BadImage(folder / paths[first], f"{bad[first]}; --skip-bad (skip_bad=True) leaves such files out")
 
 
 def bad_texts(folder: Path, paths: Sequence[str], bad: Mapping[int, str]) -> dict[int, str]:
