@@ -64,6 +64,7 @@ def test_mixtures_and_losses_agree_with_sums_written_out(first: Tensor | None, o
         torch.testing.assert_close(plain[m], -(part * log_prob[y[i]] + (1 - part) * log_prob[y[j]]))
         both = part * weight[y[i]] * log_prob[y[i]] + (1 - part) * weight[y[j]] * log_prob[y[j]]
         torch.testing.assert_close(weighted[m], -both)
+    torch.testing.assert_close(pairs.mean_loss(logits, y), plain.mean())
 
 
 def test_a_share_of_1_leaves_inputs_and_losses_bit_for_bit() -> None:

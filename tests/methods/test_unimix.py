@@ -82,7 +82,7 @@ def test_after_the_epochs_that_mix_it_is_plain_training() -> None:
     method, batch = UniMix(mix_epochs=1, prior_shift=False), tiny.whole(data)
     state = method.start(data, model)
     plain = ERM().loss(batch, model, state)
-    assert abs(float(method.loss(batch, model, state) - plain)) > 1e-6
+    assert abs((method.loss(batch, model, state) - plain).item()) > 1e-6
     method.end_epoch(data, model, state)
     torch.testing.assert_close(method.loss(batch, model, state), plain)
 

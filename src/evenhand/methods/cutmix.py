@@ -53,4 +53,4 @@ class CutMix(Method):
         partner_B = permutation(batch.y)
         x, left = with_box(batch.x, partner_B, wanted)
         logits_BC = unrecorded_logits(model, model.encoder(x))
-        return Pairs(None, partner_B, left).losses(logits_BC, batch.y).mean()
+        return Pairs(None, partner_B, left).mean_loss(logits_BC, batch.y)

@@ -47,4 +47,4 @@ class Mixup(Method):
 
     def loss(self, batch: Batch, model: Model, state: State) -> Tensor:
         pairs = Pairs(None, permutation(batch.y), share(self.alpha))
-        return pairs.losses(mixed_logits(model, batch.x, pairs.mix, self.level), batch.y).mean()
+        return pairs.mean_loss(mixed_logits(model, batch.x, pairs.mix, self.level), batch.y)

@@ -78,7 +78,7 @@ class OBMix(Method):
 
     def loss(self, batch: Batch, model: Model, state: State) -> Tensor:
         pairs = self._pairs(batch.y)
-        return pairs.losses(mixed_logits(model, batch.x, pairs.mix, self.level), batch.y).mean()
+        return pairs.mean_loss(mixed_logits(model, batch.x, pairs.mix, self.level), batch.y)
 
     def _pairs(self, y_B: Tensor) -> Pairs:
         if self.first == "balanced":

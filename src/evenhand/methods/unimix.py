@@ -79,7 +79,7 @@ class UniMix(Method):
             share_B = torch.where(state.epoch < self.mix_epochs, share_B, 1)
         pairs = Pairs(None, partner_B, share_B)
         logits_BC = mixed_logits(model, batch.x, pairs.mix, self.level)
-        return pairs.losses(logits_BC + state.shift_C if self.prior_shift else logits_BC, batch.y).mean()
+        return pairs.mean_loss(logits_BC + state.shift_C if self.prior_shift else logits_BC, batch.y)
 
     def end_epoch(self, split: Split, model: Model, state: State, val: Split | None = None) -> None:
         assert isinstance(state, _Prior)
