@@ -10,18 +10,21 @@ from typing import Any
 import polars
 import pytest
 import safetensors.numpy
+import safetensors.torch
 import torch
 from torch import nn
 
-from evenhand import data, features, runs
+from evenhand import data, encoders, features, runs
 from evenhand.auditing.reading import run_names
 from evenhand.batch import Split, TensorInputs
 from evenhand.data import _feature_file
 from evenhand.data._base import Data, Sealed
 from evenhand.errors import BadInput, RunFailed
 from evenhand.evaluation import predict
+from evenhand.execute import execute
 from evenhand.files import TEMPORARY, write_json
 from evenhand.model import Model
+from evenhand.plan import Plan
 from evenhand.runs import Run
 from stored import stored, trained
 from table import write_table
@@ -48,6 +51,22 @@ def test_the_model_of_a_run_gives_its_predictions_bit_for_bit(tmp_path: Path, se
     rows = run.predictions().filter(polars.col("split") == "val")
     assert torch.equal(predict(model, chosen.val), torch.tensor(rows.select("logit_0", "logit_1").to_numpy()))
     assert not model.training
+
+
+def test_the_weights_that_a_run_began_with_are_not_needed_again(tmp_path: Path) -> None:
+    x = torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    split = Split.of(x, torch.arange(24) % 2, torch.arange(24) // 2 % 2)
+    images = Data("images", split, split, Sealed(split), "abc", {"encoder": "resnet10_small", "epochs": 1})
+    file = tmp_path / "encoder.safetensors"
+    encoder = encoders.build("resnet10_small", (3, 16, 16), 2, widths=(4, 8)).encoder
+    safetensors.torch.save_file(encoder.state_dict(), file)
+    run = execute(images, Plan("erm", settings={"weights": str(file), "widths": (4, 8)}), tmp_path / "runs")
+    file.unlink()
+    model = features.load_model(run, images)
+    rows = run.predictions().filter(polars.col("split") == "val")
+    torch.testing.assert_close(
+        predict(model, images.val), torch.tensor(rows.select("logit_0", "logit_1").to_numpy()), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_data_of_another_fingerprint_are_refused(made: Any, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -74,6 +75,9 @@ def load_model(run: Run, data: Data) -> Model:
         settings = Settings(**checked(Settings, of_settings, "training"))
     except (KeyError, TypeError) as error:
         raise BadInput(f"{run.folder} is damaged: config.json names no method or no settings") from error
+    if not hasattr(data.train.inputs, "encoder_options"):
+        # Weights to begin with are not needed again. Only of texts do they decide a shape: that of the vocabulary.
+        settings = replace(settings, weights="none")
     model = method.prepare(new_model(settings, data))
     file = run.folder / "model.safetensors"
     try:
