@@ -113,6 +113,14 @@ class ImageSet(ImageOptions):
         Raises:
             BadInput: files are missing or wrong; the message names file, row and column.
         """
+        return self.read(self.listing(root))
+
+    def read(self, listing: Listing) -> Data:
+        """Decode the images of a listing, or find them in the cache, and split them.
+
+        Raises:
+            BadInput: an image cannot be read, a part is empty, or a class is not in train.
+        """
         from evenhand.inputs.augmentation import augmentation
         from evenhand.inputs.cache import cached
         from evenhand.inputs.decoding import Preparation
@@ -120,7 +128,6 @@ class ImageSet(ImageOptions):
         from evenhand.inputs.streaming import streamed
 
         augment = augmentation(self.augment, self.size)
-        listing = self.listing(root)
         read = cached if self.cache == "disk" else streamed
         preparation = Preparation(self.stored or self.size, self.fit, self.window)
         decoded = read(listing.folder, listing.paths, preparation, skip_bad=self.skip_bad)
