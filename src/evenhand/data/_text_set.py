@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from evenhand.data._base import Data, DataSet, Sealed, digest
+from evenhand.data._base import Data, DataSet, Kind, Sealed, digest
+from evenhand.data._columns import Table
 from evenhand.data._dealing import group_of
 from evenhand.data._table import PARTS, Codes, Labelled
 from evenhand.errors import BadInput
@@ -70,6 +71,7 @@ class TextSet(DataSet):
         vocabulary: most tokens that `words` learns.
     """
 
+    kind: ClassVar[Kind] = "text"
     recommended: ClassVar[Mapping[str, Any]] = FROM_SCRATCH
     published: ClassVar[Mapping[str, tuple[int, ...]]] = {}  # rows of each group by part or `all`, default options
 
@@ -91,7 +93,8 @@ class TextSet(DataSet):
         Raises:
             BadInput: files are missing or wrong, the extra `text` is not installed, or the tokenizer is not found.
         """
-        return self.of_texts(self.listing(root), self.name())
+        data = as_data(self.listing(root), self.tokenizing(), self.name(), settings(self.tokenizer, self.recommended))
+        return replace(data, options=self.chosen_options())
 
     def check(self, root: Path | None) -> list[str]:
         """Where the files cannot be read, or groups have other sizes than published, one sentence each."""
@@ -104,26 +107,26 @@ class TextSet(DataSet):
         published = {} if set(self.chosen_options()) - common else self.published
         return [text for part, counts in published.items() for text in _differences(listing, part, counts)]
 
-    def of_texts(self, listing: Listing, name: str, training: Mapping[str, Any] | None = None) -> Data:
-        """The texts as a data set called `name`, with settings that go before those recommended for the tokenizer."""
-        how = self.tokenizing()
-        train, val, test = in_splits(listing, how)
-        return Data(
-            name, train, val, Sealed(test), fingerprint(listing, how), {**self.settings(), **(training or {})},
-            options=self.chosen_options(), notes=listing.notes,
-        )  # fmt: skip
-
     def tokenizing(self) -> Tokenizing:
         """How texts become tokens; BadInput where an option is out of range."""
         from evenhand.inputs.tokenizing import Tokenizing
 
         return Tokenizing(self.tokenizer, self.max_length, self.vocabulary)
 
-    def settings(self) -> dict[str, Any]:
-        """What is recommended: a light encoder for `words`, else to fine-tune the tokenizer's own model."""
-        if self.tokenizer == "words":
-            return dict(self.recommended)
-        return {"encoder": f"hf:{self.tokenizer}", **FINE_TUNED}
+
+def settings(tokenizer: str, light: Mapping[str, Any] = FROM_SCRATCH) -> dict[str, Any]:
+    """What is recommended: the `light` settings for `words`, else to fine-tune the tokenizer's own model."""
+    return dict(light) if tokenizer == "words" else {"encoder": f"hf:{tokenizer}", **FINE_TUNED}
+
+
+def as_data(listing: Listing, how: Tokenizing, name: str, recommended: Mapping[str, Any]) -> Data:
+    """The texts, tokenised, as a data set called `name`.
+
+    Raises:
+        BadInput: a part has no texts, or see `tokenised`.
+    """
+    train, val, test = in_splits(listing, how)
+    return Data(name, train, val, Sealed(test), fingerprint(listing, how), recommended, notes=listing.notes)
 
 
 def in_splits(listing: Listing, how: Tokenizing) -> list[Split]:
@@ -172,3 +175,19 @@ def _differences(listing: Listing, part: str, published: tuple[int, ...]) -> lis
         for name, got, count in zip(names, count_G, published, strict=True)
         if got != count
     ]
+
+
+def texts_of(table: Table, column: str) -> list[str]:
+    """The texts of a column; BadInput for another type, or where one is missing."""
+    import polars as pl
+
+    values = table.frame[column]
+    if values.dtype not in (pl.String, pl.Categorical, pl.Enum):
+        raise BadInput(f"the column {column!r} of {table.path} must hold texts, but is of type {values.dtype}")
+    if (absent := values.is_null()).any():
+        raise BadInput(
+            f"{table.where(absent)}: {column} is missing ({absent.sum()} of {len(absent)} rows); choose "
+            "missing = 'drop', or leave such rows out"
+        )
+    found: list[str] = values.cast(pl.String).to_list()
+    return found

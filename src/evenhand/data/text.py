@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from evenhand.data._base import Data
+from evenhand.data._base import Data, Kind
 from evenhand.data._columns import Table, read_table
 from evenhand.data._dealing import dealt_by_id, group_of
 from evenhand.data._description import Description, read_as
 from evenhand.data._table import PARTS, Codes, Labelled
-from evenhand.data._text_set import FROM_SCRATCH, Listing, TextSet
+from evenhand.data._text_set import FROM_SCRATCH, Listing, TextSet, as_data, settings, texts_of
 from evenhand.data.csv import check_every_class_in_train, label, parts, without_missing
 from evenhand.errors import BadInput
 
@@ -65,6 +65,7 @@ class Text(TextSet):
         path: the TOML file, see `TextDescription`.
     """
 
+    kind: ClassVar[Kind] = "own"
     title: ClassVar[str] = "Your own texts, described by a TOML file"
     licence: ClassVar[str] = "your own"
     recommended: ClassVar[Mapping[str, Any]] = FROM_SCRATCH
@@ -80,7 +81,8 @@ class Text(TextSet):
         description = self._description()
         how = {name: getattr(description, name) for name in DEFAULT if getattr(self, name) == DEFAULT[name]}
         chosen = replace(self, **how)
-        data = chosen.of_texts(self.listing(root), Path(self.path).stem, description.training)
+        recommended = {**settings(chosen.tokenizer), **description.training}
+        data = as_data(self.listing(root), chosen.tokenizing(), Path(self.path).stem, recommended)
         return replace(data, options={name: value for name, value in self.chosen_options().items() if name != "path"})
 
     def check(self, root: Path | None) -> list[str]:
@@ -95,7 +97,7 @@ class Text(TextSet):
         table.require([description.label, *description.attributes, *description.columns])
         table.require([name for name in (description.split, description.id) if name])
         table = without_missing(table, description, description.columns)
-        texts = [_texts(table, column) for column in description.columns]
+        texts = [texts_of(table, column) for column in description.columns]
         labelled = label(table, description)
         part_N = _parts(table, description, labelled)
         check_every_class_in_train(table, description, labelled, part_N)
@@ -106,22 +108,6 @@ class Text(TextSet):
         if not self.path:
             raise BadInput("text stands for texts of your own: give the path of the TOML file that describes them")
         return read_as(TextDescription, Path(self.path), {})
-
-
-def _texts(table: Table, column: str) -> list[str]:
-    """The texts of a column; BadInput for another type, or where one is missing."""
-    import polars as pl
-
-    values = table.frame[column]
-    if values.dtype not in (pl.String, pl.Categorical, pl.Enum):
-        raise BadInput(f"the column {column!r} of {table.path} must hold texts, but is of type {values.dtype}")
-    if (absent := values.is_null()).any():
-        raise BadInput(
-            f"{table.where(absent)}: {column} is missing ({absent.sum()} of {len(absent)} rows); choose "
-            "missing = 'drop', or leave such rows out"
-        )
-    found: list[str] = values.cast(pl.String).to_list()
-    return found
 
 
 def _parts(table: Table, description: TextDescription, labelled: Labelled) -> Codes:
