@@ -151,14 +151,13 @@ def partners(same_B: Tensor, differs_B: Tensor, n_same: int, n_differs: int) -> 
     """(B,) a random row with the same `same_B` and another `differs_B` for each row, and (B,) whether there is one."""
     cell_B = same_B * n_differs + differs_B
     order_B = cell_B.argsort(stable=True)
-    one_B = torch.ones_like(cell_B)
-    of_same, of_cell = sum_per_group(one_B, same_B, n_same), sum_per_group(one_B, cell_B, n_same * n_differs)
-    first_same_B, first_cell_B = ((count.cumsum(0) - count)[k] for count, k in ((of_same, same_B), (of_cell, cell_B)))
-    own_B = of_cell[cell_B]
-    eligible_B = of_same[same_B] - own_B
+    count = sum_per_group(torch.ones_like(cell_B), cell_B, n_same * n_differs)
+    start = count.cumsum(0) - count
+    own_B = count[cell_B]
+    eligible_B = count.view(n_same, n_differs).sum(1)[same_B] - own_B
     draw_B = torch.rand(len(cell_B)).to(cell_B.device, non_blocking=True)
-    place_B = first_same_B + (draw_B * eligible_B).long()
-    place_B = place_B + own_B * (place_B >= first_cell_B)  # jump over the row's own cell
+    place_B = start[same_B * n_differs] + (draw_B * eligible_B).long()
+    place_B = place_B + own_B * (place_B >= start[cell_B])  # jump over the row's own cell
     return order_B.take(place_B.clamp(max=len(order_B) - 1)), eligible_B > 0
 
 
