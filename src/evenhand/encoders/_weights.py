@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -86,7 +87,8 @@ def read(path: Path) -> dict[str, Tensor]:
 
             with torch.device("cpu"):
                 return safetensors.torch.load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of unusual pickles; what matters raises
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each kind of damage raises an error of its own
         raise BadInput(
             f"{path} is not a file of weights that can be read without executing code from it "

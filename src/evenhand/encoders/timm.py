@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import nn
 from evenhand.encoders._normalise import Published
 from evenhand.encoders._shapes import image_shape
 from evenhand.encoders._weights import is_path, load_published, on_meta, place
-from evenhand.errors import BadInput, unknown
+from evenhand.errors import BadInput
+from evenhand.inputs import hub
 
 
 def timm(shape: tuple[int, ...], item: str, weights: str = "none") -> tuple[nn.Module, int]:
@@ -30,7 +32,9 @@ def timm(shape: tuple[int, ...], item: str, weights: str = "none") -> tuple[nn.M
     library = _library()
     _, height, width = image_shape(name, shape, 1, colours=True)
     if item.partition(".")[0] not in library.list_models():
-        raise unknown("network of timm", item, library.list_models())
+        near = get_close_matches(item, library.list_models(), n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise BadInput(f"timm {library.__version__} has no network {item!r}{hint}")
     options: dict[str, Any] = {"num_classes": 0}
     with torch.device("meta"):
         try:
@@ -85,18 +89,35 @@ def _width(library: ModuleType, item: str, options: dict[str, Any], shape: tuple
 
 
 def _pretrained(library: ModuleType, item: str, options: dict[str, Any], config: dict[str, Any]) -> nn.Module:
-    hub = config.get("hf_hub_id")
-    address = f"https://huggingface.co/{hub}" if hub else config.get("url")
+    """The network with its published weights, from timm's cache if they are there.
+
+    Raises:
+        BadInput: there are none, or they cannot be downloaded.
+    """
+    repository = config.get("hf_hub_id")
+    address = f"https://huggingface.co/{repository}" if repository else config.get("url")
     if not address:
-        raise BadInput(f"timm has no published weights of the network {item!r}; name the path of a file, or none")
+        raise BadInput(f"timm has no published weights of the network {item!r}; weights takes none or a path")
+    overlay = {}
     try:
-        body: nn.Module = library.create_model(item, pretrained=True, **options)
+        if repository and (file := _cached(repository)):
+            overlay = {"pretrained_cfg_overlay": {"file": file}}
+        elif repository and not hub.reachable():  # asked first, as timm tries again and again for a minute
+            raise ConnectionError("the Hugging Face hub cannot be reached")
+        body: nn.Module = library.create_model(item, pretrained=True, **options, **overlay)
     except Exception as error:  # of sockets, HTTP, the disk, or the file
         first = str(error).strip().partition("\n")[0]
-        tag = f"{config.get('architecture')}.{config.get('tag')}" if config.get("tag") else item
         raise BadInput(
-            f"the pretrained weights {tag} of the encoder timm:{item} could not be downloaded from {address} "
-            f"({type(error).__name__}: {first}); download model.safetensors from there elsewhere, put it anywhere, and "
-            "name its path as weights"
+            f"the pretrained weights {config.get('architecture')}.{config.get('tag')} of the encoder timm:{item} could "
+            f"not be downloaded from {address} ({type(error).__name__}: {first}); download model.safetensors from "
+            "there elsewhere, put it anywhere, and name its path as weights"
         ) from error
     return body
+
+
+def _cached(repository: str) -> str | None:
+    """The file of weights of a repository of the Hugging Face hub that is on this machine already."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(repository, name) for name in ("model.safetensors", "pytorch_model.bin"))
+    return next((file for file in found if isinstance(file, str)), None)
