@@ -33,6 +33,7 @@ from evenhand.train import fit
 
 ROUNDS, EPOCHS, STEPS, BATCH = 7, 2, 100, 256
 TARGETS = {"groupdro": 1.15, "ncdebias": 1.25}
+ON_IMAGES = {"mixup", "cutmix", "remix", "unimix", "obmix", "lisa", "fairmix", "gbmix"}  # see bench_mixing.py
 
 
 def new_model(train: Split) -> Model:
@@ -97,7 +98,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     name, train, val = splits(options.root)
-    contenders = {name: Contender(name, train, val) for name in methods.names()}
+    contenders = {name: Contender(name, train, val) for name in methods.names() if name not in ON_IMAGES}
     for number in range(ROUNDS):
         batches = [torch.randint(len(train), (BATCH,)) for _ in range(STEPS)]
         turns = list(contenders.values())
