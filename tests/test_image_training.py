@@ -143,3 +143,22 @@ def test_a_method_prepares_the_network_once() -> None:
     fitted = fit(fresh(), Scaled(), TRAIN, VAL, SETTINGS)
     assert isinstance(fitted.model.encoder[1], nn.BatchNorm1d)
     assert sum(isinstance(module, nn.BatchNorm1d) for module in fitted.model.modules()) == 1
+
+
+def test_settings_choose_another_augmentation() -> None:
+    from dataclasses import replace
+
+    from evenhand.errors import BadInput
+    from evenhand.inputs.augmented import augmented
+
+    flipped = augmented(TRAIN.subset(torch.arange(10)), "flip")
+    seen = flipped.batch(torch.arange(10), Generator().manual_seed(0)).x
+    plain = TRAIN.batch(torch.arange(10)).x
+    assert all(torch.equal(a, b) or torch.equal(a, b.flip(-1)) for a, b in zip(seen, plain, strict=True))
+    assert not torch.equal(seen, plain)
+    chosen = fit(fresh(), ERM(), TRAIN, VAL, replace(SETTINGS, augment="flip"))
+    same = fit(fresh(), ERM(), augmented(TRAIN, "flip"), VAL, SETTINGS)
+    assert torch.equal(weights(chosen.model), weights(same.model))
+    assert not torch.equal(weights(chosen.model), weights(fit(fresh(), ERM(), TRAIN, VAL, SETTINGS).model))
+    with pytest.raises(BadInput, match="augment=flip is for images"):
+        augmented(Split.of(torch.randn(4, 3), torch.tensor([0, 1, 0, 1])), "flip")

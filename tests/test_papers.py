@@ -20,7 +20,7 @@ from evenhand.study.findings import direction, findings
 from evenhand.study.measures import MEASURES
 from evenhand.study.papers import FOLDER, PaperStudy, PaperTable, Row, names, read, read_study
 from evenhand.study.record import as_dict, explanations, tables
-from evenhand.study.reproduction import data_options, default_out, reproduce
+from evenhand.study.reproduction import BESIDE, data_options, default_out, reproduce
 from made_runs import WGA, Runs
 
 TABLES = [pytest.param(part, id=f"{name} {part.part}".strip()) for name in names() for part in read_study(name).parts]
@@ -32,8 +32,7 @@ def test_every_table_names_what_there_is(table: PaperTable) -> None:
     assert table.data in data.names()
     assert set(table.metrics) <= set(MEASURES)
     checked(Settings, table.settings, name)
-    beside = ("seeds", "data_options", "options")
-    checked(Settings, {key: value for key, value in table.small.items() if key not in beside}, name)
+    checked(Settings, {key: value for key, value in table.small.items() if key not in BESIDE}, name)
     for scale in ("full", "small"):
         options = data_options(table, None, scale)
         data.open_set(table.data, **{key: value for key, value in options.items() if key not in CHANGES})
@@ -46,6 +45,8 @@ def test_every_table_names_what_there_is(table: PaperTable) -> None:
     assert table.reference in ("", *labels)
     for row in table.rows:
         methods.make(row.method, **row.options)
+        checked(Settings, row.settings, name)
+        checked(Settings, table.small.get("rows", {}).get(row.label, {}), name)
         assert set(row.paper) <= set(table.metrics)
         if not table.part:
             assert set(row.paper) in (set(), set(table.metrics)), "all of the table's metrics or none"

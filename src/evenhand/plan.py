@@ -12,6 +12,7 @@ from evenhand import encoders, methods, runs
 from evenhand.data._base import Data
 from evenhand.errors import BadInput
 from evenhand.evaluation import check_selectable
+from evenhand.inputs.augmented import augmented
 from evenhand.methods._base import Method, require_groups
 from evenhand.model import Model
 from evenhand.options import checked
@@ -40,10 +41,13 @@ def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
         BadInput: an unknown method, option, setting or encoder, a value that does not fit, a method that needs groups
             that the data lack, rows that the encoder does not take, or a selection rule that cannot be judged.
     """
-    settings = Settings(**checked(Settings, {**data.recommended, **plan.settings}, "training"))
+    plain = {} if data.val.has_attributes else {"select": "worst_class"}  # groups are classes there
+    settings = Settings(**checked(Settings, {**plain, **data.recommended, **plan.settings}, "training"))
     recommended = data.recommended_options.get(plan.method, {}) if settings.weights == "none" else {}
     method = methods.make(plan.method, **{**recommended, **plan.options})
     check_labels(data)
+    if settings.augment is not None:
+        augmented(data.train, settings.augment)
     check_selectable(data.val, settings.select)
     if method.needs_groups:
         require_groups(data.train, method)

@@ -19,6 +19,7 @@ class Settings:
         weights: what the encoder begins with: `none` (random), `pretrained` (the published ones, downloaded where there
             is a network), or the path of a file of weights.
         widths: of the encoder's layers, such as `64,64`; none takes the encoder's own.
+        augment: what training images go through, such as `crop+flip+randaugment`; none leaves it to the data set.
         epochs: passes over the training split (each stage of a method may set its own).
         batch_size: rows per step.
         optimizer: `adam`, `adamw` or `sgd`, in the fused implementation where the device has one.
@@ -42,6 +43,7 @@ class Settings:
     encoder: str = "mlp"
     weights: str = "none"
     widths: tuple[int, ...] | None = None
+    augment: str | None = None
     epochs: int = 50
     batch_size: int = 256
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"

@@ -20,6 +20,7 @@ from evenhand.checkpoint import Tree
 from evenhand.errors import BadInput, RunFailed
 from evenhand.evaluation import check_selectable, count, per_group, predict, row_figures, score
 from evenhand.inputs import ahead
+from evenhand.inputs.augmented import augmented
 from evenhand.methods._base import Method, Stage, State
 from evenhand.model import Model
 from evenhand.optimizers import make_optimizer, make_schedule
@@ -71,11 +72,12 @@ def fit(
         on_epoch: called after each epoch's evaluation, before anything of it is stored.
 
     Raises:
-        BadInput: the selection rule cannot be judged on `val`, the method needs groups that `train` lacks, or
-            `checkpoint` is of another training.
+        BadInput: the selection rule cannot be judged on `val`, the method needs groups that `train` lacks, `augment`
+            does not fit the inputs, or `checkpoint` is of another training.
         RunFailed: the loss became infinite or NaN; the message names stage, epoch, batch and group.
     """
     check_selectable(val, settings.select)
+    train = train if settings.augment is None else augmented(train, settings.augment)
     with reproducible(settings):
         loop = _Loop(method.prepare(model), method.stages(), train, val, settings, file=checkpoint)
         loop.every, loop.due, loop.on_epoch = checkpoint_every, time.monotonic() + checkpoint_every, on_epoch

@@ -27,11 +27,12 @@ __all__ = ["Comparison", "Contender", "Progress", "compare", "load", "save"]
 
 @dataclass(frozen=True)
 class Contender:
-    """A method that takes part, under a label of its own."""
+    """A method that takes part, under a label of its own, with its options and with settings above those of all."""
 
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -170,11 +171,11 @@ def _resolved(
     names: dict[str, str] = {}
     for seed in range(seeds):
         for entrant in entrants:
-            plan = Plan(entrant.method, entrant.options, {**settings, "seed": seed}, oracle)
+            plan = Plan(entrant.method, entrant.options, {**settings, **entrant.settings, "seed": seed}, oracle)
             config = resolve(plan, chosen)[2]
             same = names.setdefault(runs.run_name(config), entrant.name)
             if same != entrant.name:
-                raise BadInput(f"{same!r} and {entrant.name!r} are the same method with the same options")
+                raise BadInput(f"{same!r} and {entrant.name!r} are the same method with the same options and settings")
             planned.append(Planned(entrant, plan, config))
     runs.claim(out, described(chosen))
     return planned

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -37,15 +37,22 @@ class Figure:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of a comparison: a method with its options, and its run for each seed (None where there is none)."""
+    """One row of a comparison: a method with its options, and its run for each seed (None where there is none).
+
+    Attributes:
+        extra: figures that follow from more than the run itself, by metric and seed; of the test split.
+    """
 
     label: str
     method: str
     options: dict[str, Any]
     runs: tuple[Run | None, ...]
+    extra: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def values(self, metric: str, source: Source = "test") -> list[float]:
         """The metric for each seed, in [0, 1]; NaN where there is no run or it is undefined."""
+        if metric in self.extra and source == "test":
+            return list(self.extra[metric])
         return [math.nan if run is None else _value(run, metric, source) for run in self.runs]
 
     @property
@@ -97,6 +104,7 @@ class Comparison:
     def metric_names(self) -> list[str]:
         """The names of all metrics that the runs have."""
         found = {name for entry in self.shown for run in entry.finished for name in run.metrics["test"]}
+        found |= {name for entry in self.shown for name in entry.extra}
         return [name for name in MEASURES if name in found]
 
     @property

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from evenhand import metrics
+from evenhand.study import classes
 from evenhand.study.comparison import MAIN, Figure
-from evenhand.study.measures import MEASURES
+from evenhand.study.measures import MEASURES, THIRDS
 from evenhand.study.reproduction import Reproduction
 from evenhand.study.tables import figure_text, percent, signed
 
@@ -25,6 +26,8 @@ def findings(found: Reproduction) -> list[str]:
         lines += order(found, metric)
         if found.comparable:
             lines += levels(found, metric)
+    if set(found.table.metrics) & set(THIRDS):
+        lines += classes.findings(found.comparison)
     return [*lines, *extras(found), *oracle(found)]
 
 

@@ -43,6 +43,12 @@ class Measure:
         return f"{self.short} {'↑' if self.higher_is_better else '↓'}"
 
 
+THIRDS = {
+    "easy_accuracy": Measure("Easy", "mean accuracy of the third of the classes that the reference is best at", True),
+    "medium_accuracy": Measure("Medium", "mean accuracy of the middle third of the classes", True),
+    "hard_accuracy": Measure("Hard", "mean accuracy of the third of the classes that the reference is worst at", True),
+    "best_class_accuracy": Measure("Best", "accuracy of the best class", True),
+}
 MEASURES = {
     **{
         name: Measure(SHORT[name], metric.description, metric.higher_is_better)
@@ -50,5 +56,6 @@ MEASURES = {
         if name in SHORT
     },
     "roc_auc": Measure("AUC", "area under the ROC curve of the logits; mean over classes against the rest", True),
+    **THIRDS,
     "training_seconds": Measure("Time", "time of all epochs, their validation included", False, 1.0, "s"),
 }

@@ -19,16 +19,17 @@ FOLDER = files("evenhand") / "papers"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a paper's table; `paper` is empty for a row that we add."""
+    """A row of a paper's table; `paper` is empty for a row that we add, `settings` go above those of the table."""
 
     label: str
     method: str
     options: Mapping[str, Any]
     paper: Mapping[str, Figure]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def contender(self) -> Contender:
-        return Contender(self.method, self.options, self.label)
+        return Contender(self.method, self.options, self.label, self.settings)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class PaperTable:
         settings: training settings for `data`; another data set is trained on as it recommends.
         seeds: how many.
         small: what `--scale small` puts in the place of settings and seeds; its `data_options` go above those of the
-            table, and its `options` above those of the methods that they name.
+            table, its `options` below those of the rows of the methods that they name, and its `rows` are settings of
+            the rows with these labels, in the place of what the row itself says of a setting that `small` names.
         reference: label of the row that the others are compared with; empty for ERM.
     """
 
@@ -138,7 +140,9 @@ def _part_of(content: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, A
 
 def _table(name: str, content: Mapping[str, Any]) -> PaperTable:
     rows = tuple(
-        Row(row["label"], row["method"], row.get("options", {}), _figures(row.get("paper", {})))
+        Row(
+            row["label"], row["method"], row.get("options", {}), _figures(row.get("paper", {})), row.get("settings", {})
+        )
         for row in content["rows"]
     )
     return PaperTable(**{

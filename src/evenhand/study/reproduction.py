@@ -10,12 +10,14 @@ from typing import Any
 
 from evenhand.data._changes import CHANGES
 from evenhand.errors import BadInput, unknown
-from evenhand.study import Progress, compare
+from evenhand.study import Contender, Progress, compare
+from evenhand.study.classes import with_classes
 from evenhand.study.comparison import MAIN, Comparison, Entry, Figure, Source
+from evenhand.study.measures import THIRDS
 from evenhand.study.papers import PaperStudy, PaperTable, Row, read, read_study
 
 SCALES = ("full", "small")
-BESIDE = ("seeds", "data_options", "options")  # what `small` holds beside settings
+BESIDE = ("seeds", "data_options", "options", "rows")  # what `small` holds beside settings
 
 
 @dataclass(frozen=True)
@@ -130,15 +132,24 @@ def reproduce_part(
         small = {key: value for key, value in table.small.items() if key not in BESIDE}
         settings |= small if own else {"epochs": small["epochs"]}
         n_seeds = table.small["seeds"]
-        options = table.small.get("options", {}) if own else {}
-        contenders = [replace(c, options={**c.options, **options.get(c.method, {})}) for c in contenders]
+        contenders = [_smaller(contender, table.small, own=own) for contender in contenders]
     comparison = compare(
         data or table.data, contenders, out=out or default_out(table, data, scale),
         seeds=n_seeds if seeds is None else seeds, root=root, settings=settings,
         data_options=data_options(table, data, scale), oracle=True, reference=table.reference, n_workers=n_workers,
         on_progress=on_progress,
     )  # fmt: skip
+    if set(table.metrics) & set(THIRDS):
+        comparison = with_classes(comparison)
     return Reproduction(table, comparison, scale, settings)
+
+
+def _smaller(contender: Contender, small: Mapping[str, Any], *, own: bool) -> Contender:
+    """The row at small scale."""
+    options = small.get("options", {}).get(contender.method, {}) if own else {}
+    kept = {key: value for key, value in contender.settings.items() if key not in small}
+    special = small.get("rows", {}).get(contender.label, {})
+    return replace(contender, options={**options, **contender.options}, settings=kept | special)
 
 
 def default_out(table: PaperTable, data: str | None = None, scale: str = "full") -> Path:
