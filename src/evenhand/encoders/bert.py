@@ -37,8 +37,7 @@ def bert(
             BERT-base; 128,2 is the tiny one of Turc et al. (2019), Well-read students learn better.
         vocabulary: how many different token ids there are.
         max_length: most tokens of a text.
-        weights: `none` (random), `pretrained` (those of bert-base-uncased) or a folder of a model; these bring
-            widths and vocabulary of their own.
+        weights: `none` (random), `pretrained` (those of bert-base-uncased), or the path of a file or a finished run.
         tokenizer: by which the texts were tokenised, to refuse weights that were trained with another one.
         pad: id of the token that fills a row up.
         pool: how features come from the last layer, see `hf`.
@@ -47,12 +46,11 @@ def bert(
         BadInput: rows are not texts, widths that do not fit, or see `hf`.
     """
     require_texts("bert", shape)
-    if weights != "none":
+    if weights == "pretrained":
         if tuple(widths) != BASE:
-            raise BadInput(f"the encoder bert takes its widths from its weights ({weights}); leave out widths={widths}")
-        item = PUBLISHED if weights == "pretrained" else weights
+            raise BadInput(f"the published weights of the encoder bert have widths {BASE}, got {tuple(widths)}")
         return hf(
-            shape, item, weights="pretrained", vocabulary=vocabulary, max_length=max_length, tokenizer=tokenizer,
+            shape, PUBLISHED, weights=weights, vocabulary=vocabulary, max_length=max_length, tokenizer=tokenizer,
             pad=pad, pool=pool,
         )  # fmt: skip
     if pool not in POOLS:
@@ -67,7 +65,7 @@ def bert(
         vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
         intermediate_size=between, max_position_embeddings=max(512, padded(max_length)), pad_token_id=pad,
     )  # fmt: skip
-    return from_config(config, pool), hidden
+    return from_config(config, pool, weights, "bert"), hidden
 
 
 def full(widths: Sequence[int]) -> tuple[int, int, int, int]:

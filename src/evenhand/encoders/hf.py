@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from evenhand.encoders._weights import is_path, load, on_meta
 from evenhand.encoders.text_mean import masked_mean, require_texts
 from evenhand.errors import BadInput, unknown
 from evenhand.inputs import hub
@@ -35,7 +36,7 @@ def hf(
     Args:
         item: name on the Hugging Face hub or local folder; `?pool=mean` after it chooses how to pool.
         weights: `none` takes the architecture of `item` with random weights and the vocabulary of the data;
-            `pretrained` its weights; a folder those in it, of the same architecture.
+            `pretrained` its weights; the path of a file or of a finished run those in it.
         vocabulary: how many different token ids the data have.
         max_length: most tokens of a text.
         tokenizer: by which the texts were tokenised, to refuse weights that were trained with another one.
@@ -54,7 +55,7 @@ def hf(
     if pool not in POOLS:
         raise unknown("pool of the encoder hf", pool, POOLS)
     config = _config(item)
-    if weights == "none":
+    if weights != "pretrained":
         config.update({"vocab_size": vocabulary or config.vocab_size, "pad_token_id": pad})
     elif tokenizer == WORDS or (vocabulary or 0) > config.vocab_size:
         raise BadInput(
@@ -62,16 +63,18 @@ def hf(
             f"texts were tokenised by {tokenizer or 'one'} with {vocabulary}; choose tokenizer={item} for the data"
         )
     check_length(f"hf:{item}", config, max_length)
-    if weights == "none" or torch.empty(0).is_meta:  # on `meta` there are shapes only
-        return from_config(config, pool), config.hidden_size
-    load = partial(class_of(config).from_pretrained, config=config, dtype=torch.float32, **_pooling(config, pool))
-    source = item if weights == "pretrained" else weights
-    return _Pooled(hub.found(load, source, "weights of a model"), pool), config.hidden_size
+    if weights != "pretrained" or on_meta():
+        return from_config(config, pool, weights, f"hf:{item}"), config.hidden_size
+    fetch = partial(class_of(config).from_pretrained, config=config, dtype=torch.float32, **_pooling(config, pool))
+    return _Pooled(hub.found(fetch, item, "weights of a model"), pool), config.hidden_size
 
 
-def from_config(config: Any, pool: str) -> nn.Module:
-    """The model of this configuration with random weights; BadInput if it has no such pool."""
-    return _Pooled(class_of(config)(config, **_pooling(config, pool)), pool)
+def from_config(config: Any, pool: str, weights: str, name: str) -> nn.Module:
+    """The model of this configuration, with random weights or those of a file; BadInput if it has no such pool."""
+    model = _Pooled(class_of(config)(config, **_pooling(config, pool)), pool)
+    if is_path(weights):
+        load(model, weights, name)
+    return model
 
 
 class _Pooled(nn.Module):
