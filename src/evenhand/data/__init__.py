@@ -8,9 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from evenhand.data._base import Data, DataSet, Download, Sealed, default_root
+from evenhand.data._base import Data, DataSet, Download, Sealed, default_root, read_text
 from evenhand.data._changes import CHANGES, Changes
-from evenhand.errors import unknown
+from evenhand.errors import BadInput, unknown
 from evenhand.options import checked
 
 __all__ = ["Data", "DataSet", "Download", "Sealed", "default_root", "find", "load", "names", "open_set"]
@@ -41,27 +41,53 @@ def find(name: str) -> type[DataSet]:
 
 
 def open_set(name: str, **options: Any) -> DataSet:
-    """The data set `name`, that of a TOML file, or that in a file of features, with its options; nothing is read yet.
+    """The data set `name` with its options; nothing but a TOML file is read yet.
+
+    Args:
+        name: a name from `names()`, with `:item` for those that hold many; the path of a TOML file, of a file of
+            features (`.safetensors`), or of a folder with folders of classes.
 
     Raises:
         BadInput: no such data set, an option it does not have, or a value of the wrong type.
     """
     base, colon, item = name.partition(":")
     if name.endswith(".toml"):
-        name, options = "csv", {**options, "path": name}
+        name, options = _described_in(name), {**options, "path": name}
+        if name == "images":
+            options = {**_image_options(options["path"]), **options}
     elif name.endswith(".safetensors"):
         name, options = "features", {**options, "path": name}
+    elif name not in names() and Path(name).is_dir():
+        name, options = "images", {**options, "path": name}
     elif colon and base in names():
         name, options = base, {**options, "item": item}
     data_set = find(name)
     return data_set(**checked(data_set, options, f"the data set {name}"))
 
 
+def _described_in(path: str) -> str:
+    """Which data set reads what a TOML file describes: the one that one of its keys belongs to, or else `csv`."""
+    import tomllib
+
+    try:
+        keys = tomllib.loads(read_text(Path(path)))
+    except (BadInput, tomllib.TOMLDecodeError):
+        return "csv"  # which says what is wrong
+    found = (name for key, name in (("text", "text"), ("images", "images"), ("folder", "images")) if key in keys)
+    return next(found, "csv")
+
+
+def _image_options(path: str) -> dict[str, Any]:
+    from evenhand.data._image_description import read_image_description
+
+    return read_image_description(Path(path))[1]
+
+
 def load(name: str, root: str | Path | None = None, **options: Any) -> Data:
-    """The data set `name`, that of a TOML file, or that in a file of features, in three parts; the test is sealed.
+    """The data set `name` in three parts; the test part is sealed.
 
     Args:
-        name: a name from `names()`, or the path of a TOML file or of a file of features (`.safetensors`).
+        name: what `open_set` takes: a name from `names()`, or the path of a TOML file, of features, or of a folder.
         root: the folder that holds every data set under its official folder name; default `EVENHAND_DATA`.
         options: fields of the data set's class, and of `Changes`, which every data set takes.
 

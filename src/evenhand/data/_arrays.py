@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def resized(pixels_NCHW: Bytes, side: int, fit: str) -> Bytes:
     return made
 
 
-def as_rgb(values: NDArray[np.uint8]) -> Bytes:
+def as_rgb(values: NDArray[Any]) -> Bytes:
     """(N, 3, H, W) of images (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W); grey is repeated.
 
     Raises:

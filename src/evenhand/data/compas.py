@@ -81,12 +81,11 @@ class Compas(DataSet):
         values_NK = np.stack([table.numbers(column) for column in NUMERIC], axis=1)
         degree = table.codes("c_charge_degree", DEGREES)
         y, sex = table.codes("two_year_recid", ("0", "1")), table.codes("sex", SEXES)
-        race, races = table.codes("race", RACES), RACES
+        race = table.codes("race", RACES)
         part_N = dealt(np.ravel_multi_index((y, race, sex), (2, len(RACES), 2)), self.fractions, self.split_seed)
         if self.races == "main":
             race = np.array([MAIN_RACES.index(r) if r in MAIN_RACES else len(MAIN_RACES) - 1 for r in RACES])[race]
-            races = MAIN_RACES
-        columns = {"race": (race, races), "sex": (sex, SEXES)}
+        columns = {"race": (race, MAIN_RACES if self.races == "main" else RACES), "sex": (sex, SEXES)}
         heads = self.attribute.split("+")
         labelled = Labelled(
             y=y,
