@@ -62,7 +62,7 @@ class ImageDescription:
         for key in ("path", "label") if self.images else ():
             if not getattr(self, key):
                 raise BadInput(
-                    f"with `images` also give {key!r}: {'the table' if key == 'path' else 'what to predict'}"
+                    f"with `images` also give {key!r}, {'the table' if key == 'path' else 'the column to predict'}"
                 )
         for each in fields(self) if not self.images else ():
             if each.name not in ("folder", "training") and getattr(self, each.name) != each.default:

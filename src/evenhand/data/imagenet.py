@@ -25,7 +25,7 @@ TRUTH, META = f"{DEVKIT}/ILSVRC2012_validation_ground_truth.txt", f"{DEVKIT}/met
 REAL = "real.json"
 NUMBER = re.compile(r"_(\d{8})\.\w+$")
 RESNET = {
-    "encoder": "resnet",
+    "encoder": "resnet50",
     "epochs": 90,
     "batch_size": 256,
     "optimizer": "sgd",
