@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -15,14 +16,19 @@ from evenhand.data._image_set import Listing
 
 
 def draw(folder: Path, paths: Iterable[str], size: tuple[int, int] = (12, 12)) -> None:
-    """An image of one colour, which differs from file to file, at each path below `folder`."""
+    """An image of one colour, one of 64 in turn, at each path below `folder`."""
     for number, path in enumerate(paths):
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()
-        colour = (number * 37 % 256, number * 91 % 256, 128)
-        Image.new("RGB", size, colour).save(content, "PNG" if file.suffix.lower() == ".png" else "JPEG")
-        file.write_bytes(content.getvalue())
+        file.write_bytes(encoded(number % 64, size, "PNG" if file.suffix.lower() == ".png" else "JPEG"))
+
+
+@cache
+def encoded(number: int, size: tuple[int, int], kind: str) -> bytes:
+    """The bytes of an image file."""
+    content = io.BytesIO()
+    Image.new("RGB", size, (number * 37 % 256, number * 91 % 256, 128)).save(content, kind)
+    return content.getvalue()
 
 
 def table(file: Path, head: str, rows: Iterable[str]) -> Path:

@@ -96,6 +96,7 @@ class Chexpert(ImageSet):
         if not kept_N.any():
             raise BadInput(f"{table.table.path} has no image that is not left out: {', '.join(reasons)}")
         kept = table.filtered(kept_N)
+        patients = kept.texts(PATIENT)
         notes, rest_N = [], np.ones(len(table), dtype=bool)
         for text, left_N in reasons.items():
             if count := int((rest_N & left_N).sum()):
@@ -115,7 +116,7 @@ class Chexpert(ImageSet):
             folder,
             kept.image_paths("Path", folder),
             labelled,
-            dealt_by_id(group_of(labelled), np.array(kept.texts(PATIENT)), FRACTIONS, self.split_seed),
+            dealt_by_id(group_of(labelled), np.array(patients), FRACTIONS, self.split_seed),
             notes=tuple(notes),
             left_out=tuple(str(path) for path in table.filtered(~kept_N).texts("Path")),
             inside=("train/",),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from evenhand.data._dealing import dealt_by_id, group_of
-from evenhand.data._image_set import ImageSet, Listing
+from evenhand.data._image_set import FROM_SCRATCH, ImageSet, Listing
 from evenhand.data._metadata import Metadata
 from evenhand.data._table import Labelled
 from evenhand.errors import BadInput, unknown
@@ -49,6 +49,13 @@ class Ham10000(ImageSet):
         "Unpack the images to ROOT/ham10000/HAM10000_images_part_1 and …_part_2, or both to HAM10000_images\n"
         "Save the metadata as ROOT/ham10000/HAM10000_metadata.csv"
     )
+    recommended: ClassVar[Mapping[str, Any]] = {
+        **FROM_SCRATCH,
+        "batch_size": 32,
+        "lr": 0.02,
+        "weight_decay": 5e-4,
+        "select": "average",
+    }
     published_images: ClassVar[int] = 10015
     published: ClassVar[Mapping[str, tuple[int, ...]]] = {"all": (4175, 3821, 1225, 727)}
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from evenhand.data._dealing import dealt, group_of
-from evenhand.data._image_set import ENDINGS, ImageSet, Listing
+from evenhand.data._image_set import ENDINGS, ImageSet, Listing, shortened
 from evenhand.data._metadata import files_below
 from evenhand.data._table import Codes, Labelled
 from evenhand.errors import BadInput
@@ -73,6 +73,7 @@ class Utkface(ImageSet):
         _check_names(folder, [name for name, _ in told])
         parts = dealt(group_of(labelled), FRACTIONS, self.split_seed)
         notes = [f"left out: {folder / name}, whose name does not tell age, gender and race" for name in untold]
+        notes = shortened(notes, "images whose names do not")
         kept_N = np.ones(len(told), dtype=bool)
         if self.imbalance == "kdd24":
             kept_N, counts = thinned(group_of(labelled), parts, COLLAPSE, self.split_seed)
