@@ -290,6 +290,17 @@ def test_workers_that_cannot_start_say_why(tmp_path: Path, in_processes: None, m
         cached(folder, paths, SMALL)
 
 
+def test_processes_that_cannot_be_started_are_no_fault_of_the_disk(
+    tmp_path: Path, in_processes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    folder, paths = images(tmp_path / "images")
+    with pytest.raises(RunFailed, match="cannot start a process to decode images: No such file"):
+        cached(folder, paths, SMALL)
+    monkeypatch.setattr(sys, "executable", "")  # as in a program that has Python inside
+    assert torch.equal(everything(cached(folder, paths, SMALL)), expected(folder, paths))
+
+
 def test_what_a_library_prints_is_no_answer(
     tmp_path: Path, in_processes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

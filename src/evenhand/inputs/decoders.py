@@ -92,7 +92,7 @@ def decode_all(job: Job, chunks: Sequence[Chunk]) -> Generator[tuple[Chunk, Outc
     for number, chunk in enumerate(chunks, start=1):
         yield chunk, put(job, chunk)
         left = (time.perf_counter() - started) / number * (len(chunks) - number)
-        if cores > 1 and left > WORTH_IT:
+        if cores > 1 and sys.executable and left > WORTH_IT:
             with _Decoders(job, min(cores, len(chunks) - number)) as decoders:
                 yield from decoders.decode(chunks[number:])
             return
@@ -130,12 +130,15 @@ class _Worker:
     """A process that decodes one chunk at a time."""
 
     def __init__(self, job: Job) -> None:
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", CODE, *sys.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-            env={**os.environ, **ONE_THREAD},
-            start_new_session=True,  # interrupts from the keyboard reach this process alone, which then stops it
-        )  # fmt: skip
+        try:
+            self.errors = tempfile.TemporaryFile()  # noqa: SIM115
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", CODE, *sys.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=self.errors, env={**os.environ, **ONE_THREAD},
+                start_new_session=True,  # interrupts from the keyboard reach this process alone, which then stops it
+            )  # fmt: skip
+        except OSError as error:
+            raise RunFailed(f"cannot start a process to decode images: {error.strerror or error}") from error
         with suppress(OSError):  # it has died: its first answer will tell
             self._tell(asdict(job))
 

@@ -8,7 +8,7 @@ about as much as decoding a small one.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,36 +66,43 @@ class FilePixels:
         """
         side = self.preparation.side
         x: NDArray[np.uint8] = np.empty((len(rows), 3, side, side), np.uint8)
-        places = np.array_split(np.arange(len(rows)), min(len(rows), RUNS * available_cores()) or 1)
         paths = [self.folder / self.paths[row] for row in rows.tolist()]
 
-        def fill(run: NDArray[np.int64]) -> None:
-            for k in run:
-                x[k] = decode(paths[k], self.preparation)
+        def fill(k: int) -> None:
+            x[k] = decode(paths[k], self.preparation)
 
-        list(self.threads.here().map(fill, places))
+        self._for_each(len(rows), fill)
         return torch.from_numpy(x)
 
     def bad(self) -> dict[int, str]:
         """What is wrong with each file that is no image, by its place: every file is decoded once."""
 
-        def problem(path: str) -> str | None:
-            try:
-                decode(self.folder / path, self.preparation)
-            except BadImage as error:
-                return error.reason
-            return None
-
         found: dict[int, str] = {}
+
+        def read(place: int) -> None:
+            try:
+                decode(self.folder / self.paths[place], self.preparation)
+            except BadImage as error:
+                found[place] = error.reason
+
         what = f"reading {len(self)} images in {self.folder} to find those that are damaged"
         report(what, 0, len(self))
         for first in range(0, len(self), CHECKED):
-            paths = self.paths[first : first + CHECKED]
-            for k, reason in enumerate(self.threads.here().map(problem, paths)):
-                if reason is not None:
-                    found[first + k] = reason
-            report(what, first + len(paths), len(self))
+            number = min(CHECKED, len(self) - first)
+            self._for_each(number, lambda k, first=first: read(first + k))
+            report(what, first + number, len(self))
         return found
+
+    def _for_each(self, number: int, work: Callable[[int], None]) -> None:
+        """`work` of 0 to number - 1 in threads, each of which has runs of them; the first error in order is raised."""
+
+        def all_of(run: NDArray[np.int64]) -> None:
+            for k in run.tolist():
+                work(k)
+
+        runs = np.array_split(np.arange(number), max(1, min(number, RUNS * available_cores())))
+        for _ in self.threads.here().map(all_of, runs):
+            pass
 
 
 def streamed(folder: Path, paths: Sequence[str], preparation: Preparation, *, skip_bad: bool = False) -> Decoded:
