@@ -71,7 +71,7 @@ class FilePixels:
         def fill(k: int) -> None:
             x[k] = decode(paths[k], self.preparation)
 
-        self._for_each(len(rows), fill)
+        self._for_each(range(len(rows)), fill)
         return torch.from_numpy(x)
 
     def bad(self) -> dict[int, str]:
@@ -88,19 +88,19 @@ class FilePixels:
         what = f"reading {len(self)} images in {self.folder} to find those that are damaged"
         report(what, 0, len(self))
         for first in range(0, len(self), CHECKED):
-            number = min(CHECKED, len(self) - first)
-            self._for_each(number, lambda k, first=first: read(first + k))
-            report(what, first + number, len(self))
+            last = min(first + CHECKED, len(self))
+            self._for_each(range(first, last), read)
+            report(what, last, len(self))
         return found
 
-    def _for_each(self, number: int, work: Callable[[int], None]) -> None:
-        """`work` of 0 to number - 1 in threads, each of which has runs of them; the first error in order is raised."""
+    def _for_each(self, places: range, work: Callable[[int], None]) -> None:
+        """`work` of all places in threads, each of which has runs of them; the first error in order is raised."""
 
         def all_of(run: NDArray[np.int64]) -> None:
             for k in run.tolist():
                 work(k)
 
-        runs = np.array_split(np.arange(number), max(1, min(number, RUNS * available_cores())))
+        runs = np.array_split(np.array(places, dtype=np.int64), max(1, min(len(places), RUNS * available_cores())))
         for _ in self.threads.here().map(all_of, runs):
             pass
 
