@@ -100,7 +100,8 @@ def beta_draws(first: float, second: float, n_draws: int) -> Tensor:
 
 @cache  # to make the distribution takes longer than to draw from it
 def _beta(first: float, second: float) -> Beta:
-    return Beta(*torch.tensor([first, second], dtype=torch.float64, device="cpu").unbind(), validate_args=False)
+    first_, second_ = (torch.tensor(value, dtype=torch.float64, device="cpu") for value in (first, second))
+    return Beta(first_, second_, validate_args=False)
 
 
 def shares(alpha: float, n_draws: int) -> Tensor:
