@@ -173,7 +173,7 @@ def test_sheets_hold_what_was_written(tmp_path: Path, rows: list[list[str]], sha
 
 
 def test_a_sheet_with_lines_above_its_head(tmp_path: Path) -> None:
-    rows = [["Title"], [None, None, "b and c"], [None, "a", "b", "a"], [], ["#1", 1, "x", 2], ["#2", None, "y"]]
+    rows = [["Title"], ["b", None, "a"], [None, "a", "b", "a"], [], ["#1", 1, "x", 2], ["#2", None, "y"]]
     found = read_sheet(workbook(tmp_path / "t.xlsx", rows), ("b", "a"))
     assert found.texts("ID") == ["#1", "#2"]
     assert found.texts("a", optional=True) == ["1", None]

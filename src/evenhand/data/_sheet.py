@@ -18,9 +18,9 @@ LARGEST = 1 << 29  # bytes of an unpacked sheet
 
 
 def read_sheet(path: Path, columns: Sequence[str]) -> Metadata:
-    """The rows of the first sheet below the first row that holds all of `columns`; values are texts.
+    """The rows of the first sheet below the last row that holds all of `columns`; values are texts.
 
-    The first column is called `ID` where it has no name.
+    Titles may stand above, also in the same words. The first column is called `ID` where it has no name.
 
     Raises:
         BadInput: no such file, no workbook, or no row that names the columns.
@@ -28,8 +28,8 @@ def read_sheet(path: Path, columns: Sequence[str]) -> Metadata:
     import polars as pl
 
     rows = list(_cells(path))
-    heads = next((number for number, (_, cells) in enumerate(rows) if set(columns) <= set(cells.values())), None)
-    if heads is None:
+    heads = max((number for number, (_, cells) in enumerate(rows) if set(columns) <= set(cells.values())), default=-1)
+    if heads < 0:
         raise BadInput(f"the first sheet of {path} has no row with the columns {', '.join(columns)}")
     place_of = {name: place for place, name in reversed(({0: "ID"} | rows[heads][1]).items())}
     frame = pl.DataFrame(
