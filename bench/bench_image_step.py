@@ -33,13 +33,13 @@ from evenhand.train import fit
 
 SIDE = 64
 SHARES = torch.tensor([0.73, 0.04, 0.01, 0.22])  # of the groups of Waterbirds in training
-STEPS = {
+STEPS: dict[str, dict[str, Any]] = {
     "erm": {},
     "groupdro": {},
     "ncdebias": {},
     "ncdebias running": {"statistics": "running"},
 }  # fmt: skip
-TRAININGS = {
+TRAININGS: dict[str, dict[str, Any]] = {
     "erm": {},
     "groupdro": {},
     "ncdebias exact": {"statistics": "exact"},
@@ -137,7 +137,11 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(TRAININGS), help="trainings, separated by commas; erm is the first")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rows", type=int, default=4795, help="of random pixels")
+    parser.add_argument("--subsample", type=int, default=256, help="of ncdebias; make it smaller with fewer rows")
     options = parser.parse_args()
+    for label in TRAININGS:
+        if label.startswith("ncdebias"):
+            TRAININGS[label] |= {"subsample": options.subsample}
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if options.root:

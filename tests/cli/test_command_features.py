@@ -98,3 +98,7 @@ def test_a_run_is_taken_as_it_is(evenhand: Any, trained: Any, tmp_path: Path) ->
     other = write_table(tmp_path / "other", rows=200)
     assert_refused(evenhand("features", run, "--data", other, *out), "was trained on other data")
     assert_refused(evenhand("features", run.parent, *out), "is not a finished run: it has no config.json")
+
+
+def test_help_shows_an_example(evenhand: Any) -> None:
+    assert "\n    evenhand features waterbirds" in evenhand("features", "--help").out
