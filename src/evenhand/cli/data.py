@@ -3,88 +3,93 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from evenhand import data
-from evenhand.cli import _progress
-from evenhand.cli._arguments import Json, Root
-from evenhand.cli._output import check_writable, stream, write_result
+from evenhand.cli import _data_pages as pages
+from evenhand.cli._arguments import Cache, Json, Root, SkipBad
+from evenhand.cli._output import check_writable, say, stream, write_result
+from evenhand.cli._progress import decoding
 from evenhand.errors import BadInput
-
-if TYPE_CHECKING:
-    from evenhand.batch import Split
 
 app = typer.Typer(help="List, describe, check and download data sets.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="A data set's name, or a TOML file that describes your own table.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A data set's name (torchvision:NAME and hf:NAME name one of a collection), a TOML file that describes "
+        "your own data, or a folder with one folder of images for each class."
+    ),
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the data set. Repeatable.")
+]
 
 
-def list_(json: Path | None = None) -> int:
-    """Print every data set's name and title."""
+def list_(json: Path | None = None, root: Path | None = None) -> int:
+    """Print every data set's name and title, by kind."""
     check_writable(json)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "data set", "files"):
-        table.add_column(heading, overflow="fold")
+    folder = data.default_root(root)
     rows = [(name, data.find(name)) for name in data.names()]
-    for name, found in rows:
-        table.add_row(name, found.title, source(found))
-    console().print(table)
-    write_result(json, {"data": [describe(name, found) for name, found in rows]})
+    pages.show_list(rows, folder)
+    write_result(json, {"data": [pages.describe(name, found) for name, found in rows]})
     return 0
 
 
-def info(name: str, root: Path | None = None, json: Path | None = None) -> int:
-    """Print what the data set is, where its files belong, and its groups if the files are there."""
+def info(name: str, root: Path | None = None, json: Path | None = None, options: dict[str, Any] | None = None) -> int:
+    """Print what the data set is, where its files belong, its options, and its groups if the files are there.
+
+    Images are listed and not decoded, unless a cache is asked for.
+    """
     check_writable(json)
-    chosen = data.open_set(name)
-    described = describe(name, type(chosen))
+    options = dict(options or {})
+    chosen = data.open_set(name, **{key: value for key, value in options.items() if key not in data.CHANGES})
+    described = pages.describe(name, type(chosen))
     problem, loaded = "", None
     try:
-        with _progress.decoding():
-            loaded = data.load(name, root)
+        with decoding():
+            loaded = data.load(name, root, **listing_options(chosen, options))
     except BadInput as error:
-        if not chosen.folder:  # nothing to fetch: what was named is wrong
+        if not chosen.folder and not chosen.steps:  # nothing to fetch: what was named is wrong
             raise
         problem = str(error)
-    page = Table(box=None, show_header=False, pad_edge=False)
-    page.add_column(style="bold", no_wrap=True)
-    page.add_column(overflow="fold")
-    for heading, text in facts(name, chosen, loaded).items():
-        page.add_row(heading, escape(text))
-    console().print(page)
-    console().print()
+    pages.show_facts(name, chosen, loaded)
+    say("")
     if loaded is None:
-        console().print(f"[bold]not loaded[/]  {escape(problem)}", highlight=False)
+        say("Not loaded", style="bold")
+        say(problem)
         described |= {"present": False, "problem": problem}
     else:
-        console().print(group_table(loaded))
-        described |= {"present": True, "rows": rows_by_part(loaded), "groups": groups(loaded)}
-        described["recommended"] = dict(loaded.recommended)
+        pages.show_groups(loaded)
+        for note in loaded.notes:
+            say(f"Note: {note}")
+        described |= {"present": True, "rows": pages.rows_by_part(loaded), "groups": pages.groups(loaded)}
+        described |= {"recommended": dict(loaded.recommended), "notes": list(loaded.notes)}
     write_result(json, described)
     return 0
 
 
-def check(name: str, root: Path | None = None, json: Path | None = None) -> int:
+def check(name: str, root: Path | None = None, json: Path | None = None, options: dict[str, Any] | None = None) -> int:
     """Compare the files with what is published; 1 if they differ."""
     check_writable(json)
-    with _progress.decoding():
-        differences = data.open_set(name).check(data.default_root(root))
+    with decoding():
+        differences = data.open_set(name, **(options or {})).check(data.default_root(root))
     for difference in differences:
         console().print(f"[red]✗[/] {escape(difference)}", highlight=False, soft_wrap=True)
     if not differences:
-        console().print(f"[green]✓[/] {escape(name)}: all as it should be", highlight=False)
+        console().print(f"[green]✓[/] {escape(name)}: all as it should be", highlight=False, soft_wrap=True)
     write_result(json, {"name": name, "ok": not differences, "differences": differences})
     return 1 if differences else 0
 
 
 def fetch(name: str, root: Path | None = None, json: Path | None = None) -> int:
-    """Download the data set's files from their official address and check them."""
+    """Download the data set's files from their official address, check and unpack them."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from evenhand.data import _fetch
@@ -92,8 +97,7 @@ def fetch(name: str, root: Path | None = None, json: Path | None = None) -> int:
     check_writable(json)
     chosen, folder = data.open_set(name), data.default_root(root)
     if not chosen.downloads:
-        why = f"get it from {chosen.homepage}" if chosen.folder else "it needs no download"
-        raise BadInput(f"{name} cannot be fetched: {why}")
+        raise BadInput(f"{name} cannot be fetched: {how_else(chosen)}")
     if folder is None:
         raise BadInput(f"say where {name} should be kept: pass --root DIR or set EVENHAND_DATA")
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
@@ -108,76 +112,26 @@ def fetch(name: str, root: Path | None = None, json: Path | None = None) -> int:
     return 0
 
 
-def facts(name: str, chosen: data.DataSet, loaded: data.Data | None) -> dict[str, str]:
-    """What `info` says of any data set, loaded or not."""
-    recommended = loaded.recommended if loaded else chosen.recommended
-    found = {"title": chosen.title, "licence": chosen.licence, "homepage": chosen.homepage}
-    if chosen.folder:
-        found["files"] = "\n".join(f"ROOT/{chosen.folder}/{file}" for file in chosen.files)
-    if chosen.downloads:
-        found["fetch"] = f"evenhand data fetch {name} --root ROOT"
-    found["training"] = ", ".join(f"{key} {value}" for key, value in recommended.items())
-    return {heading: text for heading, text in found.items() if text}
+def how_else(chosen: data.DataSet) -> str:
+    """How to get what cannot be downloaded by us, in one paragraph."""
+    steps = chosen.steps.splitlines()
+    if steps:
+        numbered = "; ".join(f"({number}) {step}" for number, step in enumerate(steps, 1))
+        return f"its files must be got by hand. {numbered}"
+    return f"get it from {chosen.homepage}" if chosen.folder else "it needs no download"
 
 
-def describe(name: str, found: type[data.DataSet]) -> dict[str, Any]:
-    """A data set for machines, without opening any file."""
-    plain = ("title", "licence", "homepage", "folder")
-    return {
-        "name": name,
-        **{key: getattr(found, key) for key in plain},
-        "files": [f"{found.folder}/{file}" for file in found.files],
-        "urls": [download.url for download in found.downloads],
-        "options": list(found.option_names()),
-        "recommended": dict(found.recommended),
-    }
+def listing_options(chosen: data.DataSet, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with which groups can be counted soonest: files are streamed, so that none is decoded now."""
+    streamed = "cache" in chosen.option_names() and not options.keys() & {"cache", "skip_bad"}
+    return {**options, "cache": "none"} if streamed else options
 
 
-def source(found: type[data.DataSet]) -> str:
-    """Where the files come from, in a few words."""
-    if not found.folder:
-        return "none to get"
-    return f"{found.folder}/ (fetch)" if found.downloads else f"{found.folder}/ (by hand)"
+def of_data(texts: Sequence[str] | None, cache: str | None, skip_bad: bool) -> dict[str, Any]:
+    """The options that `--set`, `--cache` and `--skip-bad` give; `data.KEY` is the same as `KEY`."""
+    from evenhand.cli._choices import PREFIX, for_data
 
-
-def rows_by_part(loaded: data.Data) -> dict[str, int]:
-    """How many rows each part has."""
-    return {part: int(count_G.sum()) for part, count_G in loaded.count_G.items()}
-
-
-def groups(loaded: data.Data) -> list[dict[str, Any]]:
-    """Each group by the values that make it up, with its rows in every part."""
-    count = {part: count_G.tolist() for part, count_G in loaded.count_G.items()}
-    return [
-        {"group": g, "values": values, "count": {part: count[part][g] for part in count}}
-        for g, values in enumerate(group_values(loaded.train))
-    ]
-
-
-def group_values(split: Split) -> list[dict[str, str]]:
-    """For each group the value of the label and of each attribute, in words."""
-    from itertools import product
-
-    heads = [split.label_name, *split.attribute_names]
-    classes = split.class_names or tuple(map(str, range(split.n_classes)))
-    return [dict(zip(heads, values, strict=True)) for values in product(classes, *split.attribute_values)]
-
-
-def group_table(loaded: data.Data) -> Table:
-    """Rows of each group in each part, and the group's share of train."""
-    table = Table(title="rows by group", title_justify="left", title_style="bold", show_footer=True)
-    described = groups(loaded)
-    total = rows_by_part(loaded)
-    for k, head in enumerate(described[0]["values"]):
-        table.add_column(escape(head), footer="" if k else "all", overflow="fold")
-    for part, count in total.items():
-        table.add_column(part, footer=str(count), justify="right", no_wrap=True)
-    table.add_column("of train", justify="right", no_wrap=True)
-    for group in described:
-        share = group["count"]["train"] / total["train"]
-        cells = [*map(escape, group["values"].values()), *map(str, group["count"].values()), f"{share:.1%}"]
-        table.add_row(*cells)
-    return table
+    return for_data([PREFIX + text.removeprefix(PREFIX) for text in texts or ()], cache, skip_bad)[0]
 
 
 def console() -> Console:
@@ -186,21 +140,37 @@ def console() -> Console:
 
 
 @app.command("list")
-def _list(json: Json = None) -> None:
-    """Every data set, with where its files come from."""
-    raise typer.Exit(list_(json))
+def _list(root: Root = None, json: Json = None) -> None:
+    """Every data set by kind, and how to get it; those below the root are `here`."""
+    raise typer.Exit(list_(json, root))
 
 
 @app.command("info")
-def _info(name: Name, root: Root = None, json: Json = None) -> None:
-    """What a data set is, where its files belong, and how many rows each group has."""
-    raise typer.Exit(info(name, root, json))
+def _info(
+    name: Name,
+    *,
+    root: Root = None,
+    set_: Set = None,
+    cache: Cache = None,
+    skip_bad: SkipBad = False,
+    json: Json = None,
+) -> None:
+    """What a data set is, where its files belong, its options, and how many rows each group has."""
+    raise typer.Exit(info(name, root, json, of_data(set_, cache, skip_bad)))
 
 
 @app.command("check")
-def _check(name: Name, root: Root = None, json: Json = None) -> None:
+def _check(
+    name: Name,
+    *,
+    root: Root = None,
+    set_: Set = None,
+    cache: Cache = None,
+    skip_bad: SkipBad = False,
+    json: Json = None,
+) -> None:
     """Compare the files with what is published; exit code 1 if they differ."""
-    raise typer.Exit(check(name, root, json))
+    raise typer.Exit(check(name, root, json, of_data(set_, cache, skip_bad)))
 
 
 @app.command("fetch")

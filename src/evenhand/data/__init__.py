@@ -13,7 +13,7 @@ from evenhand.data._changes import CHANGES, Changes
 from evenhand.errors import BadInput, unknown
 from evenhand.options import checked
 
-__all__ = ["Data", "DataSet", "Download", "Sealed", "default_root", "find", "load", "names", "open_set"]
+__all__ = ["CHANGES", "Data", "DataSet", "Download", "Sealed", "default_root", "find", "load", "names", "open_set"]
 
 
 @cache

@@ -49,10 +49,12 @@ class Hf(ImageOptions):
         fractions: shares of train, val and test; where test is a split of its own, val has its share of the other two.
         split_seed: of dealing rows, alike in every group.
         tokenizer: see `TextSet`, as the following ones.
+        max_length: most tokens of a text.
+        vocabulary: most tokens that `words` learns.
     """
 
     kind: ClassVar[Kind] = "own"
-    title: ClassVar[str] = "Any data set of the Hugging Face hub, as hf:NAME, or in a folder, as hf:FOLDER"
+    title: ClassVar[str] = "Data sets of the Hugging Face hub: hf:NAME or hf:FOLDER"
     homepage: ClassVar[str] = "https://huggingface.co/datasets"
     licence: ClassVar[str] = "see the data set's card"
     recommended: ClassVar[Mapping[str, Any]] = TRAINING

@@ -37,7 +37,7 @@ class Images(ImageSet):
     """
 
     kind: ClassVar[Kind] = "own"
-    title: ClassVar[str] = "Your own images: a TOML file, or a folder of folders of classes"
+    title: ClassVar[str] = "Your own images, in a table or in folders of classes"
     licence: ClassVar[str] = "your own"
 
     path: str = ""

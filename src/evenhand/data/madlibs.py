@@ -75,6 +75,10 @@ class Madlibs(TextSet):
     licence: ClassVar[str] = "Apache-2.0"
     folder: ClassVar[str] = "madlibs"
     files: ClassVar[tuple[str, ...]] = ("bias_madlibs_77k.csv.gz",)
+    steps: ClassVar[str] = (
+        "Download unintended_ml_bias/eval_datasets/bias_madlibs_77k.zip from the home page's repository\n"
+        "Put its bias_madlibs_77k.csv in ROOT/madlibs/, packed with gzip or not"
+    )
     recommended: ClassVar[Mapping[str, Any]] = {**FROM_SCRATCH, "epochs": 5}
     published: ClassVar[Mapping[str, tuple[int, ...]]] = {
         "all": 2 * (432, 6056, 2271, 12869, 3785, 6056, 6813),

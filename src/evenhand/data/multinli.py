@@ -45,11 +45,16 @@ class MultiNLI(TextSet):
         split_seed: of the dealing where there is no `metadata_random.csv`, alike in every group.
     """
 
-    title: ClassVar[str] = "Pairs of sentences: contradiction, entailment or neither; groups by words of negation"
+    title: ClassVar[str] = "MultiNLI: does a sentence follow another, by negation"
     homepage: ClassVar[str] = "https://github.com/kohpangwei/group_DRO"
     licence: ClassVar[str] = "OANC and others, see the paper of MultiNLI"
     folder: ClassVar[str] = "multinli"
     files: ClassVar[tuple[str, ...]] = ()
+    steps: ClassVar[str] = (
+        "Download multinli_1.0.zip from https://cims.nyu.edu/~sbowman/multinli/\n"
+        "Unpack it in ROOT/multinli/, so that there is ROOT/multinli/multinli_1.0/multinli_1.0_train.jsonl\n"
+        "For the published groups and split put metadata_random.csv, which the home page links to, in ROOT/multinli/data/"
+    )
     published: ClassVar[Mapping[str, tuple[int, ...]]] = {"train": (57498, 11158, 67376, 1521, 66630, 1992)}
     recommended: ClassVar[Mapping[str, Any]] = {**FROM_SCRATCH, "epochs": 5, "batch_size": 256}
 

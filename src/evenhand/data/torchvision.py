@@ -34,7 +34,7 @@ class Torchvision(ClassOptions, ImageSet):
         test_fraction: share of images that become test where torchvision has no parts, in (0, 1).
     """
 
-    title: ClassVar[str] = "Classification data sets of torchvision: torchvision:NAME"
+    title: ClassVar[str] = "Data sets of torchvision with classes: torchvision:NAME"
     homepage: ClassVar[str] = "https://docs.pytorch.org/vision/stable/datasets.html"
     licence: ClassVar[str] = "each its own"
     steps: ClassVar[str] = (
