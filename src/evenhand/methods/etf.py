@@ -19,10 +19,10 @@ from evenhand.methods._normalise import BatchNorm
 from evenhand.model import Model
 
 
-class _Prior(State):
-    def __init__(self, n_classes: int, dtype: torch.dtype) -> None:
+class _Norms(State):
+    def __init__(self, one_C: Tensor) -> None:
         super().__init__()
-        self.zero_C = nn.Buffer(torch.zeros(n_classes, dtype=dtype), persistent=False)
+        self.one_C = nn.Buffer(one_C, persistent=False)
 
 
 class _UnitLength(nn.Module):
@@ -105,10 +105,10 @@ class ETF(Method):
         if model.classifier.bias is not None:
             model.classifier.bias.zero_()
         model.classifier.requires_grad_(False)
-        return _Prior(n_classes, loss_dtype(model))
+        return _Norms(weight.new_ones(n_classes, dtype=loss_dtype(model)))
 
     def loss(self, batch: Batch, model: Model, state: State) -> Tensor:
-        assert isinstance(state, _Prior)
+        assert isinstance(state, _Norms)
         if self.mixup == 0:
             return self._loss(model.encoder(batch.x), (batch.y,), (1.0,), model, state)
         share = float(torch.distributions.Beta(self.mixup, self.mixup).sample())
@@ -119,7 +119,7 @@ class ETF(Method):
         )
 
     def _loss(
-        self, features_BD: Tensor, labels: tuple[Tensor, ...], shares: tuple[float, ...], model: Model, state: _Prior
+        self, features_BD: Tensor, labels: tuple[Tensor, ...], shares: tuple[float, ...], model: Model, state: _Norms
     ) -> Tensor:
         """The labels' losses, each times its share."""
         logits_BC = at_least_single(model.classifier(features_BD))
@@ -135,11 +135,11 @@ class ETF(Method):
                 total = total + share * dot_regression(logit_B, norm_B, length_B)
         return total
 
-    def _norms(self, y_B: Tensor, state: _Prior) -> Tensor:
+    def _norms(self, y_B: Tensor, state: _Norms) -> Tensor:
         """(C,) lengths of the class vectors in this batch."""
         if not self.batch_norms:
-            return state.zero_C + 1
-        count_C = count_per_group(y_B, len(state.zero_C), state.zero_C.dtype)
+            return state.one_C
+        count_C = count_per_group(y_B, len(state.one_C), state.one_C.dtype)
         mean = len(y_B) / count_C.clamp(max=1).sum()
         return torch.where(count_C > 0, (mean / count_C.clamp(min=1)).sqrt(), 1)
 
