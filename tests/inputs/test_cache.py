@@ -125,6 +125,17 @@ def test_another_file_time_preparation_or_order_is_another_cache(
     assert told(lambda: cached(folder, paths, SMALL))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_names_may_be_any_bytes(tmp_path: Path, in_processes: None) -> None:
+    folder, paths = images(tmp_path / "images")
+    for k, name in enumerate((b"line\nbreak.png", b"\xff\xfe.png", "ä ß.png".encode(), b'"quoted".png')):
+        (folder / paths[20 + k]).rename(folder / os.fsdecode(name))
+        paths[20 + k] = os.fsdecode(name)
+    assert torch.equal(everything(cached(folder, paths, SMALL)), expected(folder, paths))
+    (folder / paths[21]).write_bytes(b"")
+    assert list(cached(folder, paths, SMALL, skip_bad=True).bad) == [21]
+
+
 def test_no_images_need_no_cache(tmp_path: Path, home: Path) -> None:
     assert everything(cached(tmp_path, [], SMALL)).shape == (0, 3, 16, 16)
     assert not home.exists()

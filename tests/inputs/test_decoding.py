@@ -188,6 +188,14 @@ def test_of_several_frames_the_first_counts(tmp_path: Path, kind: str) -> None:
     assert np.array_equal(seen(path), np.asarray(frames[0]))
 
 
+def test_of_a_phone_s_several_pictures_in_one_jpeg_the_first_counts(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ((250, 0, 0), (0, 250, 0))]
+    path = of(frames[0], tmp_path / "a.jpg", format="MPO", save_all=True, append_images=frames[1:])
+    with Image.open(path) as file:
+        assert (file.format, file.n_frames) == ("MPO", 2)  # type: ignore[attr-defined]
+    assert np.abs(seen(path).astype(int) - (250, 0, 0)).max() < 8
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_exif_orientation_is_undone(tmp_path: Path, kind: str, orientation: int) -> None:
