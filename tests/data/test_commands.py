@@ -200,6 +200,29 @@ def test_info_prints_notes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert json.loads((tmp_path / "info.json").read_text())["notes"] == [note]
 
 
+@pytest.mark.parametrize("name", ["csv", "images", "text"])
+def test_info_of_ones_own_kind_explains_the_keys(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.info(name) == 0
+    printed = capsys.readouterr().out
+    keys = printed.partition("Keys of the TOML file\n")[2].partition("\n\n")[0].splitlines()
+    heads = [line.split()[0] for line in keys if not line.startswith(" ")]
+    assert {"path", "label", "attributes", "split", "training"} <= set(heads)
+    assert name == "csv" or name in heads
+    assert len(keys) == 2 * len(heads)  # each with values and a meaning
+    assert "Not loaded" in printed
+
+
+@pytest.mark.parametrize("name", ["torchvision", "hf", "features"])
+def test_info_of_a_collection_without_a_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.info(name) == 0
+    assert "Not loaded" in capsys.readouterr().out
+
+
+def test_info_of_what_is_not_in_a_collection(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="did you mean 'Food101'"):
+        commands.info("torchvision:Food10", tmp_path)
+
+
 def test_info_of_a_collection(capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.info("torchvision:FakeData", options={"arguments": "size=50,num_classes=2", "size": 8}) == 0
     assert "Rows by group" in capsys.readouterr().out

@@ -11,7 +11,11 @@ from evenhand.cli._output import result_path
 
 DataName = Annotated[
     str,
-    typer.Argument(metavar="DATA", help="A data set's name, or a TOML file that describes your own table."),
+    typer.Argument(
+        metavar="DATA",
+        help="A data set's name (see `evenhand data list`; torchvision:NAME, hf:NAME), a TOML file that describes your "
+        "own data, or a folder with one folder of images for each class.",
+    ),
 ]
 Root = Annotated[
     Path | None,

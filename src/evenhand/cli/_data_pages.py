@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -23,6 +24,11 @@ HEADINGS: dict[Kind, str] = {
     "images": "Images",
     "text": "Texts",
     "own": "Your own data, and collections",
+}
+KEYS = {  # what a TOML file may say, by the data set that reads it
+    "csv": ("evenhand.data._description", "Description"),
+    "images": ("evenhand.data._image_description", "ImageDescription"),
+    "text": ("evenhand.data.text", "TextDescription"),
 }
 MOST_GROUPS, SHOWN = 40, 6  # with more groups than that, so many of the smallest and of the largest are shown
 
@@ -58,19 +64,23 @@ def describe(name: str, found: type[data.DataSet]) -> dict[str, Any]:
 
 
 def options(found: type[data.DataSet]) -> list[dict[str, Any]]:
-    """What can be chosen: name, values, default and meaning; what the class itself declares first."""
+    """What can be chosen of a data set, beside what its name says."""
+    return [entry for entry in entries(found) if entry["name"] not in ("item", "path")]
+
+
+def entries(found: type) -> list[dict[str, Any]]:
+    """The fields of a class: name, values, default and meaning; what the class itself declares first."""
     hints, texts = get_type_hints(found), meanings(found)
     own = [field for field in fields(found) if field.name in vars(found).get("__annotations__", {})]
     listed = [*own, *(field for field in fields(found) if field not in own)]
     return [
         {
             "name": field.name,
-            "values": type_text(hints[field.name]),
-            "default": None if field.default is MISSING else field.default,
+            "values": "a table of settings" if field.name == "training" else type_text(hints[field.name]),
+            "default": "" if field.default is MISSING else field.default,
             "meaning": texts.get(field.name, ""),
         }
         for field in listed
-        if field.name not in ("item", "path")
     ]
 
 
@@ -113,10 +123,16 @@ def show_facts(name: str, chosen: data.DataSet, loaded: data.Data | None) -> Non
     say(chosen.title)
     say("")
     show_pairs(facts(name, chosen, loaded))
+    if name in KEYS:
+        module, described = KEYS[name]
+        say("")
+        say("Keys of the TOML file", style="bold")
+        show_pairs({each["name"]: option_text(each) for each in entries(getattr(import_module(module), described))})
     listed = options(type(chosen))
     if listed:
         say("")
-        say("Options: --set KEY=VALUE here, --set data.KEY=VALUE where models are trained", style="bold")
+        also = ", or keys of the TOML file" if name in KEYS else ""
+        say(f"Options: --set KEY=VALUE here, --set data.KEY=VALUE where models are trained{also}", style="bold")
         show_pairs({each["name"]: option_text(each) for each in listed})
 
 
@@ -144,7 +160,7 @@ def summary(found: type[data.DataSet]) -> str:
 
 def option_text(option: Mapping[str, Any]) -> str:
     """Values, default and meaning of an option, on two lines."""
-    default = option["default"]
+    default = "" if option["default"] in ((), "") else option["default"]
     if isinstance(default, tuple):
         default = ",".join(map(str, default))
     if isinstance(default, bool) or default is None:

@@ -56,7 +56,7 @@ def info(name: str, root: Path | None = None, json: Path | None = None, options:
         with decoding():
             loaded = data.load(name, root, **listing_options(chosen, options))
     except BadInput as error:
-        if not chosen.folder and not chosen.steps:  # nothing to fetch: what was named is wrong
+        if name not in data.names() and not chosen.steps:  # nothing to fetch: what was named is wrong
             raise
         problem = str(error)
     pages.show_facts(name, chosen, loaded)

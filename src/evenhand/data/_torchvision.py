@@ -22,7 +22,8 @@ PART_NAMES = {
     "val": ("val", "valid", "validation"),
     "test": ("test",),
 }
-NO_CLASSES = ("VisionDataset", "DatasetFolder", "ImageFolder")  # read by `images`
+GENERAL = ("VisionDataset", "DatasetFolder", "ImageFolder")  # read by `images`
+OTHER_TASKS = ("_optical_flow", "_stereo_matching")  # modules of data sets without classes
 LABELS = ("targets", "_labels", "labels", "y")
 PAIRS = ("_samples", "samples")
 FILES = ("_image_files", "_images", "data")
@@ -37,13 +38,14 @@ class Part:
 
 
 def readers() -> dict[str, Any]:
-    """Every reader of torchvision by name."""
+    """The readers of torchvision by name, without those of flow and stereo; others without classes say so when read."""
     from torchvision import datasets
 
     return {
         name: value
         for name, value in vars(datasets).items()
-        if inspect.isclass(value) and issubclass(value, datasets.VisionDataset) and name not in NO_CLASSES
+        if inspect.isclass(value) and issubclass(value, datasets.VisionDataset)
+        if name not in GENERAL and not value.__module__.endswith(OTHER_TASKS)
     }
 
 

@@ -30,6 +30,8 @@ class TextDescription(Description):
         text_pair: the column of second texts, where inputs are pairs.
         id: a column whose value is the same in rows that must stay in one part, such as a text's author.
         tokenizer: see `TextSet`, as the following ones.
+        max_length: most tokens of a text.
+        vocabulary: most tokens that `words` learns.
     """
 
     text: str = ""

@@ -49,6 +49,8 @@ class Torchvision(ClassOptions, ImageSet):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.item:
+            tv.find(self.item)
         if not 0 < self.test_fraction < 1 - self.val_fraction:
             raise BadInput(f"test_fraction must lie between 0 and 1 - val_fraction, got {self.test_fraction}")
 
