@@ -101,8 +101,8 @@ def _copied_rows(x: Tensor, rows: Tensor) -> Tensor:
     return torch.from_numpy(x.numpy().take(rows.numpy(), axis=0))
 
 
-# Without MAP_NORESERVE Linux refuses to map privately what is larger than the memory. The system is not told that access
-# is random: it would then read page by page, which takes nine times as long when the file is not in memory.
+# Without MAP_NORESERVE Linux refuses to map privately what is larger than the memory. The system is not told that it is
+# read at random: it would then read page by page, which takes nine times as long when the file is not in memory.
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 _PRIVATE: dict[str, int] = (
     {"flags": mmap.MAP_PRIVATE | _NORESERVE, "prot": mmap.PROT_READ | mmap.PROT_WRITE}
