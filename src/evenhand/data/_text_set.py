@@ -19,6 +19,7 @@ from evenhand.errors import BadInput
 
 if TYPE_CHECKING:
     from evenhand.batch import Split
+    from evenhand.inputs.text import Tokens
     from evenhand.inputs.tokenizing import Tokenizing
 
 FROM_SCRATCH: Mapping[str, Any] = {
@@ -36,6 +37,8 @@ FINE_TUNED: Mapping[str, Any] = {
     "lr": 2e-5,
     "clip": 1.0,
 }
+# Where all classes begin with the same mean features, a classifier frozen at their directions cannot be learned for.
+WARM_START: Mapping[str, Mapping[str, Any]] = {"ncdebias": {"warm_start": 1}}
 
 
 @dataclass(frozen=True)
@@ -125,38 +128,48 @@ def as_data(listing: Listing, how: Tokenizing, name: str, recommended: Mapping[s
     Raises:
         BadInput: a part has no texts, or see `tokenised`.
     """
-    train, val, test = in_splits(listing, how)
-    return Data(name, train, val, Sealed(test), fingerprint(listing, how), recommended, notes=listing.notes)
+    tokens = tokens_of(listing, how)
+    train, val, test = in_splits(listing, tokens)
+    return Data(
+        name, train, val, Sealed(test), fingerprint(listing, tokens), recommended,
+        recommended_options=WARM_START, notes=listing.notes,
+    )  # fmt: skip
 
 
-def in_splits(listing: Listing, how: Tokenizing) -> list[Split]:
-    """Train, val and test of tokenised texts.
+def tokens_of(listing: Listing, how: Tokenizing) -> Tokens:
+    """The tokens of all texts.
 
     Raises:
         BadInput: a part has no texts, or see `tokenised`.
     """
+    from evenhand.inputs.tokenizing import tokenised
+
+    for part, name in enumerate(PARTS):
+        if not (listing.parts == part).any():
+            raise BadInput(f"the part {name!r} of {listing.source or 'the data'} has no texts")
+    return tokenised(listing.texts, listing.parts == 0, how, pairs=listing.pairs)
+
+
+def in_splits(listing: Listing, tokens: Tokens) -> list[Split]:
+    """Train, val and test."""
     import torch
 
     from evenhand.inputs.text import TextInputs
-    from evenhand.inputs.tokenizing import tokenised
 
-    rows = [np.flatnonzero(listing.parts == part) for part in range(len(PARTS))]
-    for name, rows_M in zip(PARTS, rows, strict=True):
-        if not len(rows_M):
-            raise BadInput(f"the part {name!r} of {listing.source or 'the data'} has no texts")
-    tokens = tokenised(listing.texts, listing.parts == 0, how, pairs=listing.pairs)
+    parts = [listing.parts == part for part in range(len(PARTS))]
+    indices = [torch.from_numpy(np.flatnonzero(rows_N)) for rows_N in parts]
     return [
-        listing.labelled.part(TextInputs(tokens, torch.from_numpy(rows_M)), listing.parts == part)
-        for part, rows_M in enumerate(rows)
+        listing.labelled.part(TextInputs(tokens, index), rows_N) for index, rows_N in zip(indices, parts, strict=True)
     ]
 
 
-def fingerprint(listing: Listing, how: Tokenizing) -> str:
-    """Hash of texts, labels, parts and how texts are tokenised."""
+def fingerprint(listing: Listing, tokens: Tokens) -> str:
+    """Hash of texts, tokens, labels and parts."""
     labelled = listing.labelled
     return digest(
-        "\0".join(listing.texts).encode(), "\0".join(listing.pairs or ()).encode(), labelled.y.tobytes(),
-        labelled.attributes.tobytes(), listing.parts.tobytes(), labelled.classes, labelled.attribute_values, how,
+        "\0".join(listing.texts).encode(), "\0".join(listing.pairs or ()).encode(), tokens.ids.numpy().data.cast("B"),
+        tokens.offsets.numpy().tobytes(), tokens.vocabulary, tokens.max_length, labelled.y.tobytes(),
+        labelled.attributes.tobytes(), listing.parts.tobytes(), labelled.classes, labelled.attribute_values,
     )  # fmt: skip
 
 
