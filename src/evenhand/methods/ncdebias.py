@@ -67,8 +67,8 @@ class NCDebias(Method):
             encoder is trained; False trains the whole model and leaves its classifier alone.
         group_ce: the sum over groups of mean cross-entropies; False takes the mean over rows.
         align_weight: at least 0; 0 is no alignment.
-        statistics: what `weight_CD` is the direction of. `exact`: the mean over all rows of the largest groups, a third
-            of an epoch more for images; `subsample`: the mean over a few of them; both with the weights that the
+        statistics: what `weight_CD` is the direction of. `exact`: the mean over all rows of the largest groups, for
+            images a quarter of an epoch more; `subsample`: the mean over a few of them; both with the weights that the
             epoch ended with, in eval mode and without augmentation. `running`: the mean over the epoch's own batches,
             as they were trained on, at no cost; a class without features there keeps its direction, and `start`, which
             has seen no batch, takes the mean over a few rows.
