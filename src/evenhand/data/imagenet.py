@@ -87,7 +87,10 @@ class Imagenet(ClassOptions, ImageSet):
         return listing if self.truth == "original" else relabelled(listing, read_real(home, len(wnids)))
 
     def real_labels(self, root: Path | None) -> list[tuple[int, ...]]:
-        """For each row of the test part of `truth="real"`, in its order, every class that is right: for `real_hits`."""
+        """For each row of the test part of `truth="real"`, in its order, every class that is right: for `real_hits`.
+
+        Files that `skip_bad` leaves out are among them.
+        """
         home = self.home(root)
         lists = read_real(home, len(class_names(home / "train")))
         listing = replace(self, truth="real").listing(root)
