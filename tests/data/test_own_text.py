@@ -131,6 +131,12 @@ def test_missing_texts(tmp_path: Path) -> None:
     assert sum(int(count.sum()) for count in dropped.count_G.values()) == 119
 
 
+def test_check_says_what_is_wrong(tmp_path: Path) -> None:
+    assert data.open_set(write(tmp_path)).check(None) == []
+    (difference,) = data.open_set(write(tmp_path, TOML, ["said,mood,who", "hello,low,a"])).check(None)
+    assert "the label 'mood'" in difference
+
+
 def test_text_without_a_file() -> None:
     with pytest.raises(BadInput, match="give the path of the TOML file that describes them"):
         data.load("text")

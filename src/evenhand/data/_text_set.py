@@ -101,7 +101,8 @@ class TextSet(DataSet):
 
     def check(self, root: Path | None) -> list[str]:
         """Where the files cannot be read, or groups have other sizes than published, one sentence each."""
-        self.locate(root)
+        if self.folder:
+            self.locate(root)
         try:
             listing = self.listing(root)
         except BadInput as error:
