@@ -139,8 +139,8 @@ def test_attributes_that_do_not_fit_are_refused_by_name() -> None:
         Split(TensorInputs(X), Y, 3, SEX[:, None], (2, 3))
     with pytest.raises(BadInput, match=r"race must lie in 0..1, got 0..2"):
         Split(TensorInputs(X), Y, 3, torch.stack([SEX, RACE], 1), (2, 2), attribute_names=("sex", "race"))
-    with pytest.raises(BadInput, match=r"attribute 0 must lie in 0..1, got -1..0"):
-        Split.of(X, Y, SEX - 1, attribute_sizes=[2])
+    with pytest.raises(BadInput, match=r"attribute 0 must lie in 0..1, got -2..-1"):
+        Split.of(X, Y, SEX - 2, attribute_sizes=[2])
     with pytest.raises(BadInput, match=r"attribute 0 must have one value for each of the 6 inputs, got shape \(4,\)"):
         Split.of(X, Y, SEX[:4])
 

@@ -112,7 +112,9 @@ class Split:
     """N labelled rows: inputs behind a small interface, labels and attributes in memory.
 
     Several sensitive attributes (N, K) combine into one, A = product of their sizes, by mixed radix with the first
-    attribute most significant; the group is `y * A + attribute`. Without attributes A = 1 and groups are classes.
+    attribute most significant; the group is `y * A + attribute`. Without attributes A = 1 and groups are classes. An
+    attribute of -1 is not known; such a row has group -1 and belongs to no group: methods that need groups are given
+    `known()` rows only, and figures of groups leave it out.
 
     Raises:
         BadInput: lengths differ, or a label or attribute lies outside its range.
@@ -121,7 +123,7 @@ class Split:
     inputs: Inputs
     y: Tensor  # (N,) int64
     n_classes: int
-    attributes: Tensor | None = None  # (N, K) int64
+    attributes: Tensor | None = None  # (N, K) int64, -1 where not known
     attribute_sizes: tuple[int, ...] = ()
     class_names: tuple[str, ...] = ()
     attribute_names: tuple[str, ...] = ()
@@ -139,7 +141,7 @@ class Split:
             )
         for k, size in enumerate(self.attribute_sizes):
             name = self.attribute_names[k] if self.attribute_names else f"attribute {k}"
-            check_labels(name, self.attributes[:, k], size, len(self.inputs))
+            check_labels(name, self.attributes[:, k], size, len(self.inputs), least=-1)
 
     @classmethod
     def of(
@@ -187,20 +189,30 @@ class Split:
 
     @cached_property
     def attribute(self) -> Tensor:
-        """(N,) all attributes as one index in 0..A-1."""
+        """(N,) all attributes as one index in 0..A-1, -1 where one of them is not known."""
         if self.attributes is None:
             return torch.zeros_like(self.y)
         return combine(self.attributes, self.attribute_sizes)
 
     @cached_property
     def group(self) -> Tensor:
-        """(N,) `y * A + attribute`."""
-        return self.y * self.n_attributes + self.attribute
+        """(N,) `y * A + attribute`, -1 where that is not known."""
+        group = self.y * self.n_attributes + self.attribute
+        return torch.where(self.attribute < 0, -1, group) if self.has_attributes else group
 
     @cached_property
     def count_G(self) -> Tensor:
         """(G,) rows of each group; a group without rows counts 0."""
-        return torch.bincount(self.group, minlength=self.n_groups)
+        return torch.bincount(self.group + 1, minlength=self.n_groups + 1)[1:]
+
+    @cached_property
+    def n_unknown(self) -> int:
+        """How many rows belong to no group."""
+        return len(self) - int(self.count_G.sum())
+
+    def known(self) -> Split:
+        """The rows whose group is known: the split itself where that is all of them."""
+        return self.subset(torch.nonzero(self.group >= 0).flatten()) if self.n_unknown else self
 
     @cached_property
     def count_C(self) -> Tensor:
@@ -249,18 +261,21 @@ class Split:
 
 
 def combine(attributes_NK: Tensor, sizes: Sequence[int]) -> Tensor:
-    """(N,) mixed-radix index of K attributes, the first most significant: `(a0 * size1 + a1) * size2 + …`."""
+    """(N,) mixed-radix index of K attributes, the first most significant: `(a0 * size1 + a1) * size2 + …`.
+
+    It is -1 where one of them is -1.
+    """
     index_N = torch.zeros_like(attributes_NK[:, 0])
     for column_N, size in zip(attributes_NK.unbind(1), sizes, strict=True):
         index_N = index_N * size + column_N
-    return index_N
+    return torch.where((attributes_NK < 0).any(1), -1, index_N)
 
 
-def check_labels(name: str, values_N: Tensor, size: int, n_rows: int) -> None:
-    """Raise BadInput unless `values_N` is N integers in 0..size-1."""
+def check_labels(name: str, values_N: Tensor, size: int, n_rows: int, *, least: int = 0) -> None:
+    """Raise BadInput unless `values_N` is N integers in 0..size-1; `least` may be -1, which stands for not known."""
     if values_N.shape != (n_rows,):
         raise BadInput(f"{name} must have one value for each of the {n_rows} inputs, got shape {tuple(values_N.shape)}")
     if values_N.dtype != torch.int64:
         raise BadInput(f"{name} must be int64, got {values_N.dtype}")
-    if n_rows and (int(values_N.min()) < 0 or int(values_N.max()) >= size):
+    if n_rows and (int(values_N.min()) < least or int(values_N.max()) >= size):
         raise BadInput(f"{name} must lie in 0..{size - 1}, got {int(values_N.min())}..{int(values_N.max())}")

@@ -45,11 +45,15 @@ def evaluate(model: Model, split: Split) -> dict[str, float]:
 
 
 def count(logits_NC: Tensor, split: Split) -> metrics.Counts:
-    """How often each label of each attribute value was predicted as which class."""
+    """How often each label of each attribute value was predicted as which class; rows of no group do not count."""
+    y_N, predicted_N, attribute_N = split.y, logits_NC.argmax(1), split.attribute
+    if split.n_unknown:
+        rows = torch.nonzero(split.group >= 0).flatten()
+        y_N, predicted_N, attribute_N = y_N[rows], predicted_N[rows.to(predicted_N.device)], attribute_N[rows]
     return metrics.count(
-        split.y.cpu().numpy(),
-        logits_NC.argmax(1).cpu().numpy(),
-        split.attribute.cpu().numpy(),
+        y_N.cpu().numpy(),
+        predicted_N.cpu().numpy(),
+        attribute_N.cpu().numpy(),
         n_classes=split.n_classes,
         n_attributes=split.n_attributes,
     )
@@ -62,8 +66,9 @@ def row_figures(logits_NC: Tensor, y_N: Tensor) -> Tensor:
 
 
 def per_group(figures_N2: Tensor, group_N: Tensor, n_groups: int) -> dict[str, list[Any]]:
-    """Mean loss, accuracy and number of rows of each group; None for a group without rows."""
-    means_G2, count_G = mean_per_group(figures_N2, group_N, n_groups)
+    """Mean loss, accuracy and number of rows of each group; None for a group without rows. Group -1 does not count."""
+    # One group more takes the rows of none.
+    means_G2, count_G = (each[1:] for each in mean_per_group(figures_N2, group_N + 1, n_groups + 1))
     count = count_G.long().tolist()
     loss, accuracy = ([v if n else None for v, n in zip(c, count, strict=True)] for c in means_G2.T.tolist())
     return {"loss": loss, "accuracy": accuracy, "count": count}
@@ -75,8 +80,17 @@ def score(counts: metrics.Counts, rule: Selection) -> float:
     return metrics.evaluate(counts, [name])[name]
 
 
-def check_selectable(val: Split, rule: Selection) -> None:
-    """Raise BadInput if `rule` cannot be judged on this validation split."""
+def selection_score(logits_NC: Tensor, val: Split, rule: Selection) -> float:
+    """`score` on a split; rules that look at no groups take rows of unknown groups in."""
+    by_group = rule in ("worst_group", "group_mean")
+    return score(count(logits_NC, val if by_group else val.without_groups()), rule)
+
+
+def check_selectable(val: Split, rule: Selection, train: Split | None = None) -> None:
+    """Raise BadInput if `rule` cannot be judged on this validation split.
+
+    A group that neither `val` nor `train` has any rows of is no group that could be missing.
+    """
     if len(val) == 0:
         raise BadInput("the validation split has no rows, so no epoch can be selected")
     if rule in ("worst_group", "group_mean"):
@@ -84,7 +98,8 @@ def check_selectable(val: Split, rule: Selection) -> None:
             raise BadInput(
                 f"select={rule} needs group labels in validation; choose select=worst_class or select=average"
             )
-        empty = [val.group_name(g) for g in torch.nonzero(val.count_G == 0).flatten().tolist()]
+        missing_G = (val.count_G == 0) if train is None else (val.count_G == 0) & (train.count_G > 0)
+        empty = [val.group_name(g) for g in torch.nonzero(missing_G).flatten().tolist()]
         if empty:
             raise BadInput(
                 f"select={rule} needs rows of every group in validation; there are none of {'; '.join(empty)}. "

@@ -22,7 +22,8 @@ from evenhand.evaluation import METRIC_OF, count, predict, score
 from evenhand.files import cannot_write, without_nan, write_atomically, write_json
 from evenhand.methods._base import Method
 from evenhand.model import Model
-from evenhand.plan import Plan, new_model, resolve
+from evenhand.plan import Plan, described, identified_weights, new_model, resolve
+from evenhand.pretraining._store import Pretraining, begin_with_pretrained
 from evenhand.randomness import seed_everything
 from evenhand.runs import Run
 from evenhand.settings import Settings
@@ -36,6 +37,7 @@ def execute(
     *,
     checkpoint_every: float = 30.0,
     on_epoch: Callable[[Record], None] | None = None,
+    on_pretraining: Callable[[Pretraining], None] | None = None,
 ) -> Run:
     """The finished run of `plan` below `out`: found there, continued from its checkpoint, or trained.
 
@@ -50,7 +52,10 @@ def execute(
     with runs.partial(out, config) as folder:
         if folder is not None:
             try:
-                _make(folder, data, method, settings, plan.oracle, checkpoint_every=checkpoint_every, on_epoch=on_epoch)
+                _make(
+                    folder, data, plan, method, settings,
+                    checkpoint_every=checkpoint_every, on_epoch=on_epoch, on_pretraining=on_pretraining,
+                )  # fmt: skip
             except OSError as error:
                 raise cannot_write(folder, error) from error
     return Run(out / runs.run_name(config))
@@ -59,18 +64,19 @@ def execute(
 def _make(
     folder: Path,
     data: Data,
+    plan: Plan,
     method: Method,
     settings: Settings,
-    oracle: bool,
     *,
     checkpoint_every: float,
     on_epoch: Callable[[Record], None] | None,
+    on_pretraining: Callable[[Pretraining], None] | None,
 ) -> None:
     started = time.perf_counter()
     file = folder / runs.CHECKPOINT
     history, by_epoch = folder / "history.jsonl", folder / "test_by_epoch.jsonl"
-    _continue_logs(file, [history, by_epoch] if oracle else [history])
-    test = data.test.unseal() if oracle else None
+    _continue_logs(file, [history, by_epoch] if plan.oracle else [history])
+    test = data.test.unseal() if plan.oracle else None
 
     def note(record: Record, model: Model) -> None:
         _append(history, record)
@@ -82,8 +88,13 @@ def _make(
 
     seed_everything(settings.seed)
     model = new_model(settings, data)
+    if settings.pretrain != "none":
+        begin_with_pretrained(
+            model, data.train.inputs, settings, folder.parent, {"data": described(data)} | identified_weights(settings),
+            checkpoint_every=checkpoint_every, on_progress=on_pretraining,
+        )  # fmt: skip
     fitted = fit(
-        model, method, data.train, data.val, settings,
+        model, method, *plan.splits(data), settings,
         checkpoint=file, checkpoint_every=checkpoint_every, on_epoch=note,
     )  # fmt: skip
     _write_results(folder, data, fitted, settings, time.perf_counter() - started)
@@ -120,12 +131,15 @@ def _write_results(folder: Path, data: Data, fitted: Fitted, settings: Settings,
     write_json(folder / "metrics.json", {
         "selection": {"rule": settings.select, "epoch": fitted.epoch, "score": fitted.score},
         **{
-            name: metrics.evaluate(c, train_count_G=train_count_G) | {"roc_auc": _roc_auc(logits[name], splits[name])}
-            for name, c in counts.items()
+            name: _evaluated(logits[name], split, train_count_G) | {"roc_auc": _roc_auc(logits[name], split)}
+            for name, split in splits.items()
         },
         "labels": runs.labels(data.train),
         "worst_group": _worst_group(counts["test"], data.train),
         "groups": _groups(counts, data.train),
+        "unknown_groups": {
+            name: split.n_unknown for name, split in {"train": data.train, **splits}.items() if split.n_unknown
+        },
         "oracle": _oracle(folder / "test_by_epoch.jsonl", settings, train_count_G),
         "epochs": len(fitted.history),
         "seconds": seconds,
@@ -141,7 +155,7 @@ def _write_results(folder: Path, data: Data, fitted: Fitted, settings: Settings,
 
 def _predictions(name: str, split: Split, logits_NC: torch.Tensor) -> polars.DataFrame:
     attributes = {} if split.attributes is None else {
-        f"attribute_{split.attribute_names[k] if split.attribute_names else k}": column.numpy()
+        f"attribute_{split.attribute_names[k] if split.attribute_names else k}": _or_null(column)
         for k, column in enumerate(split.attributes.T)
     }  # fmt: skip
     return polars.DataFrame({
@@ -149,9 +163,23 @@ def _predictions(name: str, split: Split, logits_NC: torch.Tensor) -> polars.Dat
         "row": np.arange(len(split)),
         "y": split.y.numpy(),
         **attributes,
-        "group": split.group.numpy(),
+        "group": _or_null(split.group),
         **{f"logit_{c}": column.numpy() for c, column in enumerate(logits_NC.T)},
     })  # fmt: skip
+
+
+def _or_null(code_N: torch.Tensor) -> polars.Series:
+    """Codes with null for what is not known."""
+    codes = polars.Series(code_N.numpy())
+    return codes.set(codes < 0, None) if bool((code_N < 0).any()) else codes
+
+
+def _evaluated(logits_NC: torch.Tensor, split: Split, train_count_G: np.ndarray[Any, Any]) -> dict[str, float]:
+    """Every metric; those that look at no groups take rows of unknown groups in."""
+    found = metrics.evaluate(count(logits_NC, split), train_count_G=train_count_G)
+    if split.n_unknown:
+        found |= metrics.evaluate(count(logits_NC, split.without_groups()), ["accuracy", "worst_class_accuracy"])
+    return found
 
 
 def _roc_auc(logits_NC: torch.Tensor, split: Split) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from evenhand import encoders, methods, runs
+from evenhand.batch import Split
 from evenhand.data._base import Data
 from evenhand.errors import BadInput
 from evenhand.evaluation import check_selectable
@@ -16,6 +18,7 @@ from evenhand.inputs.augmented import augmented
 from evenhand.methods._base import Method, require_groups
 from evenhand.model import Model
 from evenhand.options import checked
+from evenhand.regrouped import digest, regrouped
 from evenhand.runs import Config
 from evenhand.settings import Settings
 
@@ -26,12 +29,18 @@ class Plan:
 
     Attributes:
         oracle: also evaluate the test split after every epoch, to report what selecting on it would have given.
+        groups_from: a table of groups (see `regrouped`) by which to train and to select; reported is by the data's own.
     """
 
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     oracle: bool = False
+    groups_from: Path | None = None
+
+    def splits(self, data: Data) -> tuple[Split, Split]:
+        """What is trained on and selected by: train and val, with the groups of the plan."""
+        return (data.train, data.val) if self.groups_from is None else regrouped(self.groups_from, data.train, data.val)
 
 
 def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
@@ -41,18 +50,23 @@ def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
         BadInput: an unknown method, option, setting or encoder, a value that does not fit, a method that needs groups
             that the data lack, rows that the encoder does not take, or a selection rule that cannot be judged.
     """
-    plain = {} if data.val.has_attributes else {"select": "worst_class"}  # groups are classes there
+    train, val = plan.splits(data)
+    plain = {} if val.has_attributes else {"select": "worst_class"}  # groups are classes there
     settings = Settings(**checked(Settings, {**plain, **data.recommended, **plan.settings}, "training"))
     recommended = data.recommended_options.get(plan.method, {}) if settings.weights == "none" else {}
     method = methods.make(plan.method, **{**recommended, **plan.options})
     check_labels(data)
     if settings.augment is not None:
         augmented(data.train, settings.augment)
-    check_selectable(data.val, settings.select)
+    check_selectable(val, settings.select, train)
     if method.needs_groups:
-        require_groups(data.train, method)
+        require_groups(train, method)
     with torch.device("meta"):  # builds no weights: whether the encoder takes such rows is seen at once
-        new_model(settings, data)
+        model = new_model(settings, data)
+    if settings.pretrain != "none":
+        from evenhand.pretraining import _base, chosen
+
+        _base.check(chosen(settings), model, data.train.inputs)
     return (
         method,
         settings,
@@ -62,6 +76,7 @@ def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
             "method": {"name": plan.method, "options": asdict(method)},
             "settings": asdict(settings),
             "oracle": plan.oracle,
+            **({} if plan.groups_from is None else {"groups_sha256": digest(plan.groups_from)}),
             **identified_weights(settings),
         },
     )

@@ -71,4 +71,4 @@ class Seen:
             broken = torch.cat(self.looked)[~torch.isfinite(torch.cat(self.figures)[:, 0])]
             own = rows[torch.isin(rows, broken)]
             rows = own if len(own) else rows
-        return [split.group_name(g) for g in torch.unique(split.group[rows]).tolist()]
+        return [split.group_name(g) for g in torch.unique(split.group[rows]).tolist() if g >= 0] or ["no known group"]

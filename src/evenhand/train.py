@@ -18,7 +18,7 @@ from evenhand import checkpoint as snapshots
 from evenhand.batch import Batch, Split
 from evenhand.checkpoint import Tree
 from evenhand.errors import BadInput, RunFailed
-from evenhand.evaluation import check_selectable, count, per_group, predict, row_figures, score
+from evenhand.evaluation import check_selectable, per_group, predict, row_figures, selection_score
 from evenhand.inputs import ahead
 from evenhand.inputs.augmented import augmented
 from evenhand.methods._base import Method, Stage, State
@@ -76,7 +76,7 @@ def fit(
             does not fit the inputs, or `checkpoint` is of another training.
         RunFailed: the loss became infinite or NaN; the message names stage, epoch, batch and group.
     """
-    check_selectable(val, settings.select)
+    check_selectable(val, settings.select, train)
     train = train if settings.augment is None else augmented(train, settings.augment)
     with reproducible(settings):
         loop = _Loop(method.prepare(model), method.stages(), train, val, settings, file=checkpoint)
@@ -182,7 +182,10 @@ class _Loop:
         self.started, self.seconds_training = time.perf_counter(), 0.0
         self.handover = snapshots.copied(self.model.state_dict()) if self.file else {}
         # A method that does not declare `needs_groups` cannot peek: it is given splits without them.
-        hidden = {name: s if self.method.needs_groups else s.without_groups() for name, s in self.splits.items()}
+        # One that does is given the rows whose groups are known.
+        needs = self.method.needs_groups
+        self.shown = {name: s.known() if needs else s for name, s in self.splits.items()}
+        hidden = {name: s if needs else s.without_groups() for name, s in self.shown.items()}
         self.train, self.val = hidden[self.stage.split], hidden["val"]
         seed_everything(self.settings.seed, self.number)
         with self.fabric.autocast():
@@ -255,12 +258,12 @@ class _Loop:
         val = self.splits["val"]
         with self.fabric.autocast():
             logits_NC = predict(self.model, val)
-        points = score(count(logits_NC, val), self.settings.select)
+        points = selection_score(logits_NC, val, self.settings.select)
         record = {
             "stage": self.number,
             "epoch": self.epoch,
             "lr": self.optimizer.param_groups[0]["lr"],
-            "train": self.seen.by_group(self.splits[self.stage.split]),
+            "train": self.seen.by_group(self.shown[self.stage.split]),
             "val": per_group(row_figures(logits_NC, val.y), val.group, val.n_groups),
             "score": points,
             "seconds": time.perf_counter() - self.started,
@@ -290,7 +293,7 @@ class _Loop:
         bad = self.seen.first_not_finite()
         if bad is None:
             return
-        groups = self.seen.groups_at_fault(bad, self.splits[self.stage.split])
+        groups = self.seen.groups_at_fault(bad, self.shown[self.stage.split])
         raise RunFailed(
             f"the loss became {float(self.seen.losses[bad])} in stage {self.number + 1} of {len(self.stages)}, "
             f"epoch {self.epoch + 1} of {self.epochs}, batch {bad + 1} of {len(self.seen)}, with rows of group "

@@ -35,6 +35,14 @@ Json = Annotated[
         help="Also write the result to FILE for machines; with - it has standard output for itself.",
     ),
 ]
+GroupsFrom = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Train and select by the groups of a table (columns split, row, group), such as discovered ones; results "
+        "are by the groups of the data.",
+    ),
+]
 Cache = Annotated[
     str | None,
     typer.Option(

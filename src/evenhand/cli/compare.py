@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evenhand.cli._arguments import Cache, DataName, Epochs, Json, Out, Root, Seeds, SkipBad, Workers
+from evenhand.cli._arguments import Cache, DataName, Epochs, GroupsFrom, Json, Out, Root, Seeds, SkipBad, Workers
 from evenhand.cli._output import check_writable, paragraph, say, write_result
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def compare(
             "the data (data.size=64). Repeatable.",
         ),
     ] = None,
+    groups_from: GroupsFrom = None,
     cache: Cache = None,
     skip_bad: SkipBad = False,
     json: Json = None,
@@ -56,7 +57,8 @@ def compare(
     with _progress.runs() as on_progress:
         comparison = study.compare(
             data, [study.Contender(name, options[name]) for name in names], out=out, seeds=seeds, root=root,
-            settings=settings, data_options=of_data, n_workers=workers, on_progress=on_progress,
+            settings=settings, data_options=of_data, groups_from=groups_from, n_workers=workers,
+            on_progress=on_progress,
         )  # fmt: skip
     _tables.show(tables(comparison))
     files = study.save(comparison, out)

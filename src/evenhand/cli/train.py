@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evenhand.cli._arguments import Cache, DataName, Epochs, Json, Out, Root, SkipBad
+from evenhand.cli._arguments import Cache, DataName, Epochs, GroupsFrom, Json, Out, Root, SkipBad
 from evenhand.cli._output import check_writable, say, write_result
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def train(
     checkpoint_every: Annotated[
         float, typer.Option(metavar="SECONDS", help="How often the state is stored, from which a killed run continues.")
     ] = 30.0,
+    groups_from: GroupsFrom = None,
     cache: Cache = None,
     skip_bad: SkipBad = False,
     json: Json = None,
@@ -62,7 +63,7 @@ def train(
         chosen = data_sets.load(data, root, **of_data)
     from evenhand.plan import Plan, resolve
 
-    plan = Plan(method, options, settings)
+    plan = Plan(method, options, settings, groups_from=groups_from)
     trained_by, resolved, config = resolve(plan, chosen)
     runs.claim(out, config["data"])
     run = runs.find(out, config)

@@ -20,8 +20,9 @@ class Changes:
     """What is done to a data set after it is read. The test rows are never touched.
 
     Attributes:
-        imbalance_ratio: at least 1: training rows are left out until each class has so many rows with the attribute that goes
-            with it for each row with another: 8 makes 1:8. None changes nothing. Hong et al. (2024), GBMix, Section IV.
+        imbalance_ratio: at least 1: training rows are left out until each class has so many rows with the attribute
+            that goes with it for each row with another: 8 makes 1:8. None changes nothing. Hong et al. (2024), GBMix,
+            Section IV.
         change_seed: which rows are left out.
     """
 

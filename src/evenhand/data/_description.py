@@ -32,8 +32,9 @@ class Description:
         split: a column that says train, val or test; without it, rows are dealt by `fractions`.
         fractions: shares of train, val and test, within each group; must add up to 1.
         seed: of that dealing.
-        missing: what a missing value in an attribute or feature does: `error`, `drop` the row, or `indicate`: a
-            number becomes the median of train beside an indicator column, a category a category of its own.
+        missing: what a missing value in an attribute or feature does: `error`; `drop` the row; `indicate`: a number
+            becomes the median of train beside an indicator column, a category a category of its own; or `unknown`: the
+            same for features, but a row without an attribute belongs to no group.
         missing_values: texts that mean missing, beside an empty field.
         separator: between the fields of a text file; default `,`, for `.tsv` a tab.
         training: settings used where a command gives none.
@@ -49,7 +50,7 @@ class Description:
     split: str = ""
     fractions: tuple[float, ...] = (0.6, 0.2, 0.2)
     seed: int = 0
-    missing: Literal["error", "drop", "indicate"] = "error"
+    missing: Literal["error", "drop", "indicate", "unknown"] = "error"
     missing_values: tuple[str, ...] = ()
     separator: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)

@@ -35,7 +35,8 @@ class ImageDescription:
         attributes: sensitive or spurious columns, crossed into groups; may be empty.
         split: a column that says train, val or test; without it, rows are dealt by `fractions`, within each group.
         id: a column, such as the patient, of which no value may be in two parts.
-        missing: what a missing value in an attribute does: `error`, `drop` the row, or `indicate`, a value of its own.
+        missing: what a missing value in an attribute does: `error`, `drop` the row, `indicate`, a value of its own,
+            or `unknown`, no group.
         missing_values: texts that mean missing, beside an empty field.
         separator: between the fields of a text file; default `,`, for `.tsv` a tab.
         training: settings used where a command gives none.
@@ -49,7 +50,7 @@ class ImageDescription:
     attributes: tuple[str, ...] = ()
     split: str = ""
     id: str = ""
-    missing: Literal["error", "drop", "indicate"] = "error"
+    missing: Literal["error", "drop", "indicate", "unknown"] = "error"
     missing_values: tuple[str, ...] = ()
     separator: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)

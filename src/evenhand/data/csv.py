@@ -107,7 +107,8 @@ def without_missing(table: Table, description: Description, features: list[str])
     for column in [*always, *(optional if description.missing == "error" else ())]:
         absent = table.frame[column].is_null()
         if absent.any():
-            choice = "" if column in always else "; choose missing = 'drop' or 'indicate', or leave the column out"
+            choices = "; choose missing = 'drop', 'indicate' or 'unknown', or leave the column out"
+            choice = "" if column in always else choices
             raise BadInput(f"{table.where(absent)}: {column} is missing ({absent.sum()} of {len(absent)} rows){choice}")
     return table
 
@@ -133,7 +134,8 @@ def label(table: Table, description: Description) -> Labelled:
             )
         if classes[0] == chosen[0]:
             y, classes = 1 - y, classes[::-1]
-    pairs = [attribute(table, name) for name in description.attributes]
+    unknown = description.missing == "unknown"
+    pairs = [attribute(table, name, unknown=unknown) for name in description.attributes]
     return Labelled(
         y=y,
         classes=classes,
@@ -144,10 +146,10 @@ def label(table: Table, description: Description) -> Labelled:
     )
 
 
-def attribute(table: Table, name: str) -> tuple[Codes, tuple[str, ...]]:
-    """Codes and values of one attribute; a missing value is the last value."""
+def attribute(table: Table, name: str, *, unknown: bool = False) -> tuple[Codes, tuple[str, ...]]:
+    """Codes and values of one attribute; a missing value is the last value, or -1 if it is to stay `unknown`."""
     codes, values = as_codes(table.frame[name], text_file=bool(table.separator))
-    if (codes < 0).any():
+    if (codes < 0).any() and not unknown:
         codes, values = np.where(codes < 0, len(values), codes), (*values, MISSING)
     if len(values) < 2:
         raise BadInput(

@@ -70,6 +70,7 @@ def compare(
     settings: Mapping[str, Any] | None = None,
     data_options: Mapping[str, Any] | None = None,
     oracle: bool = False,
+    groups_from: Path | None = None,
     reference: str = "",
     n_workers: int | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -85,6 +86,7 @@ def compare(
         settings: training settings of all runs, above what the data set recommends.
         data_options: of the data set, such as which target.
         oracle: also say what selecting on the test split would have given.
+        groups_from: a table of groups by which all runs train and select.
         reference: label of the contender that the others are compared with; default erm, else the first.
         n_workers: processes at a time; default as many as there are cores, each with one thread.
 
@@ -98,7 +100,8 @@ def compare(
     if not any(out.glob("*/metrics.json")):
         processes.warm_up()  # while this process reads the data
     load = partial(data_sets.load, data, root, **(data_options or {}))
-    planned = _resolved(load(), entrants, seeds=seeds, out=out, settings=settings or {}, oracle=oracle)
+    make = partial(_plan, settings=settings or {}, oracle=oracle, groups_from=groups_from)
+    planned = _resolved(load(), [(one, make(one, seed)) for seed in range(seeds) for one in entrants], out)
     failures = _execute(load, out, planned, n_workers, on_progress)
     return replace(_collected(planned, out, failures), reference_label=reference)
 
@@ -155,28 +158,27 @@ class Planned(NamedTuple):
         return int(self.config["settings"]["seed"])
 
 
-def _resolved(
-    chosen: Data,
-    entrants: Sequence[Contender],
-    *,
-    seeds: int,
-    out: Path,
-    settings: Mapping[str, Any],
-    oracle: bool,
-) -> list[Planned]:
-    """Every run, seed by seed, after all that could be wrong with it was checked; `out` is claimed for these data."""
-    from evenhand.plan import Plan, described, resolve
+def _plan(
+    entrant: Contender, seed: int, *, settings: Mapping[str, Any], oracle: bool, groups_from: Path | None
+) -> Plan:
+    from evenhand.plan import Plan
+
+    chosen = {**settings, **entrant.settings, "seed": seed}
+    return Plan(entrant.method, entrant.options, chosen, oracle, groups_from)
+
+
+def _resolved(chosen: Data, wanted: Sequence[tuple[Contender, Plan]], out: Path) -> list[Planned]:
+    """Every run, after all that could be wrong with it was checked; `out` is claimed for these data."""
+    from evenhand.plan import described, resolve
 
     planned: list[Planned] = []
     names: dict[str, str] = {}
-    for seed in range(seeds):
-        for entrant in entrants:
-            plan = Plan(entrant.method, entrant.options, {**settings, **entrant.settings, "seed": seed}, oracle)
-            config = resolve(plan, chosen)[2]
-            same = names.setdefault(runs.run_name(config), entrant.name)
-            if same != entrant.name:
-                raise BadInput(f"{same!r} and {entrant.name!r} are the same method with the same options and settings")
-            planned.append(Planned(entrant, plan, config))
+    for entrant, plan in wanted:
+        config = resolve(plan, chosen)[2]
+        same = names.setdefault(runs.run_name(config), entrant.name)
+        if same != entrant.name:
+            raise BadInput(f"{same!r} and {entrant.name!r} are the same method with the same options and settings")
+        planned.append(Planned(entrant, plan, config))
     runs.claim(out, described(chosen))
     return planned
 
