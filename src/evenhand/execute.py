@@ -25,7 +25,7 @@ from evenhand.model import Model
 from evenhand.plan import Plan, described, identified_weights, new_model, resolve
 from evenhand.pretraining._store import Pretraining, begin_with_pretrained
 from evenhand.randomness import seed_everything
-from evenhand.runs import Run
+from evenhand.runs import Config, Run
 from evenhand.settings import Settings
 from evenhand.train import Fitted, Record, fit
 
@@ -56,6 +56,38 @@ def execute(
                     folder, data, plan, method, settings,
                     checkpoint_every=checkpoint_every, on_epoch=on_epoch, on_pretraining=on_pretraining,
                 )  # fmt: skip
+            except OSError as error:
+                raise cannot_write(folder, error) from error
+    return Run(out / runs.run_name(config))
+
+
+def execute_untrained(
+    data: Data, config: Config, logits_of: Callable[[Split], torch.Tensor], out: Path, *, device: torch.device
+) -> Run:
+    """The finished run of a predictor that needs no training: found below `out`, or made; without `model.safetensors`.
+
+    Args:
+        config: its full configuration: format, data, method, settings.
+        logits_of: the (N, C) float logits, on the CPU, of the rows of a split.
+        device: on which it predicts.
+
+    Raises:
+        BadInput: `out` cannot be used.
+        RunFailed: the results cannot be written.
+    """
+    runs.claim(out, config["data"])
+    with runs.partial(out, config) as folder:
+        if folder is not None:
+            started = time.perf_counter()
+            try:
+                runs.keep_lines(folder / "history.jsonl", 0)
+                _write_figures(folder, data, logits_of, lambda _: {
+                    "selection": {"rule": None, "epoch": None, "score": None},
+                    "oracle": None,
+                    "epochs": 0,
+                    "seconds": time.perf_counter() - started,
+                    "environment": environment(device),
+                })  # fmt: skip
             except OSError as error:
                 raise cannot_write(folder, error) from error
     return Run(out / runs.run_name(config))
@@ -124,12 +156,29 @@ def _device(model: Model) -> torch.device:
 def _write_results(folder: Path, data: Data, fitted: Fitted, settings: Settings, seconds: float) -> None:
     """Evaluate the selected model on validation and test, and write everything that a finished run holds."""
     device = _device(fitted.model)
+    _write_figures(folder, data, lambda split: predict(fitted.model, split.to(device)).cpu(), lambda train_count_G: {
+        "selection": {"rule": settings.select, "epoch": fitted.epoch, "score": fitted.score},
+        "oracle": _oracle(folder / "test_by_epoch.jsonl", settings, train_count_G),
+        "epochs": len(fitted.history),
+        "seconds": seconds,
+        "environment": environment(device),
+    })  # fmt: skip
+    weights = {name: tensor.contiguous().cpu() for name, tensor in fitted.model.state_dict().items()}
+    write_atomically(folder / "model.safetensors", safetensors.torch.save(weights))
+
+
+def _write_figures(
+    folder: Path,
+    data: Data,
+    logits_of: Callable[[Split], torch.Tensor],
+    about: Callable[[np.ndarray[Any, Any]], Mapping[str, Any]],
+) -> None:
+    """Predict validation and test, and write predictions and figures; `about` the run is asked when both are there."""
     splits = {"val": data.val, "test": data.test.unseal()}
-    logits = {name: predict(fitted.model, split.to(device)).cpu() for name, split in splits.items()}
+    logits = {name: logits_of(split) for name, split in splits.items()}
     counts = {name: count(logits[name], split) for name, split in splits.items()}
     train_count_G = data.train.count_G.numpy()
     write_json(folder / "metrics.json", {
-        "selection": {"rule": settings.select, "epoch": fitted.epoch, "score": fitted.score},
         **{
             name: _evaluated(logits[name], split, train_count_G) | {"roc_auc": _roc_auc(logits[name], split)}
             for name, split in splits.items()
@@ -140,17 +189,12 @@ def _write_results(folder: Path, data: Data, fitted: Fitted, settings: Settings,
         "unknown_groups": {
             name: split.n_unknown for name, split in {"train": data.train, **splits}.items() if split.n_unknown
         },
-        "oracle": _oracle(folder / "test_by_epoch.jsonl", settings, train_count_G),
-        "epochs": len(fitted.history),
-        "seconds": seconds,
-        "environment": environment(device),
+        **about(train_count_G),
     })  # fmt: skip
     table = polars.concat([_predictions(name, split, logits[name]) for name, split in splits.items()])
     buffer = io.BytesIO()
     table.write_parquet(buffer)
     write_atomically(folder / "predictions.parquet", buffer.getvalue())
-    weights = {name: tensor.contiguous().cpu() for name, tensor in fitted.model.state_dict().items()}
-    write_atomically(folder / "model.safetensors", safetensors.torch.save(weights))
 
 
 def _predictions(name: str, split: Split, logits_NC: torch.Tensor) -> polars.DataFrame:
