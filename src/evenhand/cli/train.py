@@ -71,10 +71,13 @@ def train(
     if run is None:
         from evenhand.execute import execute
 
-        total = sum(stage.epochs or resolved.epochs for stage in trained_by.stages())
+        epochs_of = [resolved.epochs if stage.epochs is None else max(stage.epochs, 1) for stage in trained_by.stages()]
+        total = sum(epochs_of)
         with _progress.epochs(f"{method}, seed {seed}", total) as on_epoch:
             run = execute(chosen, plan, out, checkpoint_every=checkpoint_every, on_epoch=on_epoch)
     _summarise(run, was_there)
+    for note in chosen.notes:
+        say(note, style="dim")
     _tables.show([groups_table(run)])
     write_result(json, {"run": str(run.folder), "config": run.config, **run.metrics})
     return 0
@@ -95,7 +98,21 @@ def _summarise(run: Run, was_there: bool) -> None:
         f"Test: accuracy {percent(number(test['accuracy']))} %, worst group {percent(number(worst['value']))} % with "
         f"95 % interval [{percent(worst['low'])}, {percent(worst['high'])}], which accounts for choosing the minimum."
     )
+    for line in unknown_groups(run):
+        say(line)
     say("")
+
+
+def unknown_groups(run: Run) -> list[str]:
+    """How many rows belong to no group, and what that means; nothing where all groups are known."""
+    found = run.metrics.get("unknown_groups", {})
+    if not found:
+        return []
+    from evenhand.methods import find
+
+    counts = ", ".join(f"{count} {part}" for part, count in found.items())
+    used = "left out of training" if find(run.config["method"]["name"]).needs_groups else "trained on like all others"
+    return [f"Rows of no known group: {counts}. They are {used}; figures of groups leave them out."]
 
 
 def groups_table(run: Run) -> Any:

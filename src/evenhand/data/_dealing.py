@@ -13,9 +13,11 @@ from evenhand.errors import BadInput
 
 
 def group_of(labelled: Labelled) -> Codes:
-    """(N,) index of each row's group: its class and its value of every attribute."""
-    sizes = (len(labelled.classes), *(len(values) for values in labelled.attribute_values))
-    group_N: Codes = np.ravel_multi_index((labelled.y, *labelled.attributes.T), sizes).astype(np.int64)
+    """(N,) index of each row's group: its class and its value of every attribute, not known being one of them."""
+    unknown = int((labelled.attributes < 0).any())
+    sizes = (len(labelled.classes), *(len(values) + unknown for values in labelled.attribute_values))
+    columns = np.where(labelled.attributes < 0, np.asarray(sizes[1:], dtype=np.int64) - 1, labelled.attributes).T
+    group_N: Codes = np.ravel_multi_index((labelled.y, *columns), sizes).astype(np.int64)
     return group_N
 
 
