@@ -19,7 +19,8 @@ LAYERS = [
     {"groups", "sampling", "losses", "model", "metrics", "settings", "inputs"},
     {"data", "encoders"},
     {"methods"},
-    {"checkpoint", "evaluation", "optimizers", "randomness", "seen", "train", "runs", "plan", "execute", "features"},
+    {"checkpoint", "evaluation", "optimizers", "randomness", "seen", "train", "runs", "plan", "execute", "regrouped",
+     "features", "pretraining"},
     {"study", "auditing"},
     {"cli", "sklearn"},
 ]

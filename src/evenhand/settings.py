@@ -19,6 +19,10 @@ class Settings:
         weights: what the encoder begins with: `none` (random), `pretrained` (the published ones, downloaded where there
             is a network), or the path of a file of weights.
         widths: of the encoder's layers, such as `64,64`; none takes the encoder's own.
+        pretrain: the self-supervised objective, see `evenhand.pretraining`, by which commands train the encoder on the
+            training images, without labels, before the method begins; `none` leaves it out.
+        pretrain_epochs: passes over the training images for that.
+        pretrain_options: of the objective, such as `lr=0.1,batch_size=128`.
         augment: what training images go through, such as `crop+flip+randaugment`; none leaves it to the data set.
         epochs: passes over the training split (each stage of a method may set its own).
         batch_size: rows per step.
@@ -43,6 +47,9 @@ class Settings:
     encoder: str = "mlp"
     weights: str = "none"
     widths: tuple[int, ...] | None = None
+    pretrain: str = "none"
+    pretrain_epochs: int = 100
+    pretrain_options: tuple[str, ...] = ()
     augment: str | None = None
     epochs: int = 50
     batch_size: int = 256
@@ -62,7 +69,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "step_epochs", "threads"):
+        for name in ("epochs", "pretrain_epochs", "batch_size", "step_epochs", "threads"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.widths is not None and (not self.widths or min(self.widths) < 1):

@@ -52,6 +52,14 @@ Cache = Annotated[
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Of image data: leave out files that are no images.")]
 Epochs = Annotated[int | None, typer.Option(metavar="N", help="Passes over the training data.")]
+Pretrain = Annotated[
+    str | None,
+    typer.Option(
+        metavar="barlowtwins|moco|mae",
+        help="Train the encoder on the training images without labels first; the result is kept in --out and reused.",
+    ),
+]
+PretrainEpochs = Annotated[int | None, typer.Option(metavar="N", help="Passes over the training images for that.")]
 Seeds = Annotated[int, typer.Option(metavar="N", help="Train with the seeds 0 to N-1.")]
 Workers = Annotated[
     int | None,

@@ -29,8 +29,10 @@ def for_data(texts: list[str], cache: str | None, skip_bad: bool) -> tuple[dict[
     return options, [text for text in texts if not text.startswith(PREFIX)]
 
 
-def for_one(texts: list[str], method: str, epochs: int | None, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options of the method and the training settings, of `--set`, `--epochs` and `--seed` together.
+def for_one(
+    texts: list[str], method: str, epochs: int | None, seed: int, **flags: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of the method and the training settings, of `--set`, `--epochs`, `--seed` and other flags together.
 
     Raises:
         BadInput: a key that neither has (the nearest of both is suggested), or that another flag sets too.
@@ -42,11 +44,11 @@ def for_one(texts: list[str], method: str, epochs: int | None, seed: int) -> tup
             raise unknown(f"option of method {method} or of training", key, [*known, *SETTINGS])
     options = {key: value for key, value in given.items() if key in known}
     settings = {key: value for key, value in given.items() if key not in known}
-    return options, training(settings, epochs) | {"seed": seed}
+    return options, training(settings, epochs, **flags) | {"seed": seed}
 
 
 def for_several(
-    texts: list[str], methods: list[str], epochs: int | None
+    texts: list[str], methods: list[str], epochs: int | None, **flags: Any
 ) -> tuple[dict[str, dict[str, str]], dict[str, Any]]:
     """The options of each method (`method.key=value`) and the training settings of all (`key=value`).
 
@@ -64,18 +66,23 @@ def for_several(
             raise unknown(f"method in --set {key}={value}, it is not compared:", method, methods)
         else:
             options[method][option] = value
-    return options, training(settings, epochs)
+    return options, training(settings, epochs, **flags)
 
 
-def training(settings: dict[str, Any], epochs: int | None) -> dict[str, Any]:
-    """The settings with those that have a flag of their own."""
+def training(settings: dict[str, Any], epochs: int | None, **flags: Any) -> dict[str, Any]:
+    """The settings with those that have a flag of their own; a flag that is None was not given.
+
+    Raises:
+        BadInput: one of them, or the seed, is also given by `--set`.
+    """
     if "seed" in settings:
         raise BadInput("the seed is not a --set key: use --seed, or --seeds where several are trained")
-    if epochs is None:
-        return settings
-    if "epochs" in settings:
-        raise BadInput("epochs are given twice, by --epochs and by --set")
-    return settings | {"epochs": epochs}
+    given = {name: value for name, value in {"epochs": epochs, **flags}.items() if value is not None}
+    for name in given:
+        if name in settings:
+            is_are = "is" if name == "pretrain" else "are"
+            raise BadInput(f"{name} {is_are} given twice, by --{name.replace('_', '-')} and by --set")
+    return settings | given
 
 
 def option_names(method: str) -> list[str]:

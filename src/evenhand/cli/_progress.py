@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from evenhand.inputs.progress import Progress as Decoding
+    from evenhand.pretraining._store import Pretraining
     from evenhand.study import Progress
 
 
@@ -49,16 +50,32 @@ def decoding(bars: Bars | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def epochs(description: str, total: int) -> Iterator[Callable[[Any], None]]:
-    """A bar for one run; what it yields is to be called after each epoch."""
+def pretraining_and_epochs(
+    description: str, total: int
+) -> Iterator[tuple[Callable[[Pretraining], None], Callable[[Any], None]]]:
+    """A bar for one run; the two that it yields are to be called after each epoch, of pretraining and of training.
+
+    What came of pretraining is said in a sentence when it is done.
+    """
+    from evenhand.cli._output import paragraph
+
     with _bars() as bars:
+        before: list[TaskID] = []
         task = bars.add_task(description, total=total)
+
+        def pretrained(progress: Pretraining) -> None:
+            if not before:
+                before.append(bars.add_task(f"pretraining by {progress.objective}", total=progress.epochs))
+            bars.update(before[0], completed=progress.epoch)
+            if progress.epoch == progress.epochs:
+                bars.update(before[0], visible=False)
+                paragraph(str(progress))
 
         def advance(record: Any) -> None:
             done = record["epoch"] + 1 if record["stage"] == 0 else None
             bars.update(task, completed=done) if done else bars.advance(task)
 
-        yield advance
+        yield pretrained, advance
 
 
 @contextmanager
@@ -73,8 +90,11 @@ def runs() -> Iterator[Callable[[Progress], None]]:
             run = (progress.label, progress.seed)
             if progress.kind == "started":
                 at_work[run] = bars.add_task(f"  {progress.label}, seed {progress.seed}", total=progress.epochs)
+            elif progress.kind == "pretraining":
+                bars.update(at_work[run], description=f"  {progress.label}, seed {progress.seed}: {progress.reason}")
             elif progress.kind == "epoch":
-                bars.update(at_work[run], completed=progress.epoch)
+                name = f"  {progress.label}, seed {progress.seed}"
+                bars.update(at_work[run], completed=progress.epoch, description=name)
             elif run in at_work:
                 bars.remove_task(at_work.pop(run))
 

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evenhand.cli._arguments import Cache, DataName, Epochs, GroupsFrom, Json, Out, Root, Seeds, SkipBad, Workers
+from evenhand.cli._arguments import (
+    Cache,
+    DataName,
+    Epochs,
+    GroupsFrom,
+    Json,
+    Out,
+    Pretrain,
+    PretrainEpochs,
+    Root,
+    Seeds,
+    SkipBad,
+    Workers,
+)
 from evenhand.cli._output import check_writable, paragraph, say, write_result
 
 if TYPE_CHECKING:
@@ -22,6 +35,8 @@ def compare(
     seeds: Seeds = 3,
     workers: Workers = None,
     epochs: Epochs = None,
+    pretrain: Pretrain = None,
+    pretrain_epochs: PretrainEpochs = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,7 +68,9 @@ def compare(
     names = [name.strip() for name in methods.split(",") if name.strip()]
     study.check([study.Contender(name) for name in names], seeds, workers)
     of_data, rest = _choices.for_data(set_ or [], cache, skip_bad)
-    options, settings = _choices.for_several(rest, names, epochs)
+    options, settings = _choices.for_several(
+        rest, names, epochs, pretrain=pretrain, pretrain_epochs=pretrain_epochs
+    )
     with _progress.runs() as on_progress:
         comparison = study.compare(
             data, [study.Contender(name, options[name]) for name in names], out=out, seeds=seeds, root=root,

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evenhand.cli._arguments import Cache, DataName, Epochs, GroupsFrom, Json, Out, Root, SkipBad
+from evenhand.cli._arguments import (
+    Cache,
+    DataName,
+    Epochs,
+    GroupsFrom,
+    Json,
+    Out,
+    Pretrain,
+    PretrainEpochs,
+    Root,
+    SkipBad,
+)
 from evenhand.cli._output import check_writable, say, write_result
 
 if TYPE_CHECKING:
@@ -21,6 +32,8 @@ def train(
     root: Root = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of initialisation, order and every other draw.")] = 0,
     epochs: Epochs = None,
+    pretrain: Pretrain = None,
+    pretrain_epochs: PretrainEpochs = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,7 +71,7 @@ def train(
     if method not in methods.names():
         raise unknown("method", method, methods.names())
     of_data, rest = _choices.for_data(set_ or [], cache, skip_bad)
-    options, settings = _choices.for_one(rest, method, epochs, seed)
+    options, settings = _choices.for_one(rest, method, epochs, seed, pretrain=pretrain, pretrain_epochs=pretrain_epochs)
     with _progress.decoding():
         chosen = data_sets.load(data, root, **of_data)
     from evenhand.plan import Plan, resolve
@@ -73,8 +86,11 @@ def train(
 
         epochs_of = [resolved.epochs if stage.epochs is None else max(stage.epochs, 1) for stage in trained_by.stages()]
         total = sum(epochs_of)
-        with _progress.epochs(f"{method}, seed {seed}", total) as on_epoch:
-            run = execute(chosen, plan, out, checkpoint_every=checkpoint_every, on_epoch=on_epoch)
+        with _progress.pretraining_and_epochs(f"{method}, seed {seed}", total) as (on_pretraining, on_epoch):
+            run = execute(
+                chosen, plan, out,
+                checkpoint_every=checkpoint_every, on_epoch=on_epoch, on_pretraining=on_pretraining,
+            )  # fmt: skip
     _summarise(run, was_there)
     for note in chosen.notes:
         say(note, style="dim")

@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from evenhand.errors import BadInput
-from evenhand.inputs.augmentation import Augmentation, as_floats, centre
+from evenhand.inputs.augmentation import Step, as_floats, centre
 
 CPU = torch.device("cpu")
 SHARE = 0.25  # of a GPU's free memory that the bytes of a split may take
@@ -126,7 +126,7 @@ class ImageInputs:
     pixels: Pixels
     index: Tensor | None = None
     size: int | None = None
-    augmentation: Augmentation | None = None
+    augmentation: Step | None = None
     device: torch.device = CPU
     lengths = None
 

@@ -45,7 +45,7 @@ class Progress:
 
     Attributes:
         label, seed: of the run that something happened to; empty and -1 at the beginning.
-        kind: `found` (once, at the beginning), `started`, `epoch`, `done`, `failed`, `again`.
+        kind: `found` (once, at the beginning), `started`, `pretraining`, `epoch`, `done`, `failed`, `again`.
         epoch, epochs: of that run.
         done, total: runs finished, found ones included, and all of them.
     """

@@ -38,10 +38,10 @@ class Event:
 
     Attributes:
         epoch: how many epochs are done, over all stages.
-        reason: why it failed, or why it is tried again.
+        reason: why it failed, why it is tried again, or how far its pretraining is.
     """
 
-    kind: Literal["started", "epoch", "done", "failed", "again"]
+    kind: Literal["started", "pretraining", "epoch", "done", "failed", "again"]
     index: int
     epoch: int = 0
     reason: str = ""
@@ -139,7 +139,7 @@ class _Worker:
             event: Event | None = self.connection.recv()
         except (EOFError, OSError):
             event = None
-        if event is None or event.kind != "epoch":
+        if event is None or event.kind not in ("pretraining", "epoch"):
             self.index = None
         return index, event
 
@@ -206,8 +206,11 @@ def _answer(connection: Connection[Any, Any], index: int, plan: Plan, load: Call
         epochs += 1
         connection.send(Event("epoch", index, epochs))
 
+    def note_pretraining(progress: Any) -> None:
+        connection.send(Event("pretraining", index, reason=str(progress)))
+
     try:
-        execute(load(), plan, out, on_epoch=note)
+        execute(load(), plan, out, on_epoch=note, on_pretraining=note_pretraining)
     except EvenhandError as error:
         connection.send(Event("failed", index, epochs, str(error)))
     except Exception as error:

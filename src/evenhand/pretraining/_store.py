@@ -1,0 +1,167 @@
+"""Pretrained encoders kept beside the runs, each made once: `OUT/pretrained/OBJECTIVE-HASH.safetensors`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+
+from evenhand.batch import Inputs
+from evenhand.errors import BadInput
+from evenhand.files import TEMPORARY, cannot_write, write_atomically
+from evenhand.model import Model
+from evenhand.pretraining import chosen
+from evenhand.pretraining._loop import Record, pretrain
+from evenhand.settings import Settings
+
+FORMAT = 1  # raised when the same configuration comes to give another encoder
+FOLDER = "pretrained"
+READ = ("encoder", "weights", "widths", "pretrain", "pretrain_epochs", "precision", "device", "threads", "seed")
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How far the pretraining of an encoder is.
+
+    Attributes:
+        objective: its name.
+        epoch, epochs: how many are done, and of how many.
+        losses: mean loss of each epoch so far.
+        file: where the encoder is kept once it is done.
+        found: it was there already, nothing was trained.
+    """
+
+    objective: str
+    epoch: int
+    epochs: int
+    losses: tuple[float, ...]
+    file: Path
+    found: bool = False
+
+    def __str__(self) -> str:
+        if self.epoch < self.epochs:
+            return f"pretraining by {self.objective}, epoch {self.epoch} of {self.epochs}"
+        how = (
+            "found"
+            if self.found
+            else f"loss {self.losses[0]:.4g} in the first epoch, {self.losses[-1]:.4g} in the last"
+        )
+        return f"Encoder pretrained by {self.objective} for {self.epochs} epochs ({how}): {self.file}"
+
+
+def begin_with_pretrained(
+    model: Model,
+    inputs: Inputs,
+    settings: Settings,
+    out: Path,
+    identity: Mapping[str, Any],
+    *,
+    checkpoint_every: float = 30.0,
+    on_progress: Callable[[Pretraining], None] | None = None,
+) -> Path:
+    """Give `model.encoder` the weights of the encoder that `settings.pretrain` makes of it, and say where they are.
+
+    They are made once: who comes later finds the file, and who comes meanwhile waits for it. A killed pretraining is
+    continued.
+
+    Args:
+        model: as `plan.new_model` builds it for these settings.
+        inputs: of the training rows.
+        out: the folder of the runs.
+        identity: what identifies the data and the encoder's first weights beyond the settings.
+        on_progress: called after each epoch, and at once where the file is there.
+
+    Raises:
+        BadInput: the objective does not fit encoder or inputs, or the file is damaged or of another pretraining.
+        RunFailed: the loss became infinite or NaN, or nothing can be written.
+    """
+    tell = on_progress or (lambda _: None)
+    of = configuration(settings, identity)
+    file = out / FOLDER / f"{name_of(settings, of)}.safetensors"
+    found = file.exists() or not _make(model, inputs, settings, file, of, every=checkpoint_every, tell=tell)
+    weights, history = _read(file, of)
+    model.encoder.load_state_dict(weights)
+    if found:
+        losses = tuple(record["loss"] for record in history)
+        tell(Pretraining(settings.pretrain, len(losses), settings.pretrain_epochs, losses, file, found=True))
+    return file
+
+
+def configuration(settings: Settings, identity: Mapping[str, Any]) -> str:
+    """Everything that determines the pretrained encoder, as JSON."""
+    read = {name: getattr(settings, name) for name in READ}
+    of = {"format": FORMAT, **identity, "settings": read, "options": asdict(chosen(settings))}
+    return json.dumps(of, sort_keys=True, allow_nan=False)
+
+
+def name_of(settings: Settings, configuration: str) -> str:
+    """`objective-hash`."""
+    return f"{settings.pretrain}-{hashlib.sha256(configuration.encode()).hexdigest()[:12]}"
+
+
+def _make(
+    model: Model,
+    inputs: Inputs,
+    settings: Settings,
+    file: Path,
+    of: str,
+    *,
+    every: float,
+    tell: Callable[[Pretraining], None],
+) -> bool:
+    """Make the file, unless another process has made it by the time this one may; whether it was made here."""
+    snapshot, lock = file.with_name(f".{file.stem}.pt"), FileLock(file.with_name(f".{file.stem}.lock"))
+    try:
+        file.parent.mkdir(exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise cannot_write(file, error) from error
+    try:
+        if file.exists():
+            return False
+        for left_behind in file.parent.glob(f".*{file.stem}.*{TEMPORARY}"):
+            left_behind.unlink()
+        losses: list[float] = []
+
+        def note(record: Record) -> None:
+            losses[record["epoch"] :] = [record["loss"]]
+            done = record["epoch"] + 1
+            tell(Pretraining(settings.pretrain, done, settings.pretrain_epochs, tuple(losses), file))
+
+        made = deepcopy(model)
+        history = pretrain(made, inputs, settings, checkpoint=snapshot, checkpoint_every=every, on_epoch=note)
+        weights = {name: tensor.cpu().contiguous() for name, tensor in made.encoder.state_dict().items()}
+        about = {"of": of, "history": json.dumps(history)}
+        write_atomically(file, safetensors.torch.save(weights, about))
+        snapshot.unlink(missing_ok=True)
+        with suppress(OSError):  # who waits for it finds the file, and so does who makes a new one
+            Path(lock.lock_file).unlink()
+        return True
+    finally:
+        lock.release()
+
+
+def _read(file: Path, of: str) -> tuple[dict[str, Any], list[Record]]:
+    """The weights and the records of the epochs.
+
+    Raises:
+        BadInput: the file is damaged, or of another pretraining.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            about, names = opened.metadata() or {}, opened.keys()
+            weights = {name: opened.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"the pretrained encoder {file} cannot be read ({error}); remove it to train it anew") from error
+    if about.get("of") != of:
+        raise BadInput(f"{file} holds an encoder of another pretraining; remove it to train this one")
+    return weights, json.loads(about["history"])
