@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,6 +77,8 @@ def per_group(figures_N2: Tensor, group_N: Tensor, n_groups: int) -> dict[str, l
 
 def score(counts: metrics.Counts, rule: Selection) -> float:
     """The validation figure that selection maximises, in [0, 1]."""
+    if rule == "class_gap":
+        return float(1 - np.ptp(counts.accuracy_C[counts.count_C > 0]))
     name = METRIC_OF[rule]
     return metrics.evaluate(counts, [name])[name]
 
@@ -106,6 +109,6 @@ def check_selectable(val: Split, rule: Selection, train: Split | None = None) ->
                 "Choose select=worst_class or select=average, or another split"
             )
     missing = torch.nonzero(val.count_C == 0).flatten().tolist()
-    if rule == "worst_class" and missing:
+    if rule in ("worst_class", "class_gap") and missing:
         names = "; ".join(val.class_names[c] if val.class_names else str(c) for c in missing)
-        raise BadInput(f"select=worst_class needs rows of every class in validation; there are none of {names}")
+        raise BadInput(f"select={rule} needs rows of every class in validation; there are none of {names}")

@@ -267,7 +267,7 @@ def _oracle(path: Path, settings: Settings, train_count_G: np.ndarray[Any, Any])
     tried = [(metrics.Counts.from_list(epoch["counts"]), epoch["epoch"]) for epoch in last]
     counts, epoch = max(tried, key=lambda pair: score(pair[0], settings.select))
     return {
-        "rule": METRIC_OF[settings.select],
+        "rule": METRIC_OF.get(settings.select, settings.select),
         "epoch": epoch,
         "test": metrics.evaluate(counts, train_count_G=train_count_G),
     }

@@ -7,7 +7,7 @@ from typing import Literal
 
 from evenhand.errors import BadInput
 
-Selection = Literal["worst_group", "worst_class", "average", "group_mean"]
+Selection = Literal["worst_group", "worst_class", "class_gap", "average", "group_mean"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Settings:
         clip: largest L2 norm of the gradient; None does not clip.
         patience: stop after so many epochs without a better selection score; None trains all epochs.
         select: what validation accuracy chooses the epoch: of the worst group, of the worst class, over all rows,
-            or the unweighted mean over groups. Of equal epochs the first is kept.
+            the unweighted mean over groups, or `class_gap`, one minus the difference between the best and the worst
+            class. Of equal epochs the first is kept.
         precision: as Lightning Fabric names it: `32-true`, `bf16-mixed` or `16-mixed`.
         device: `auto`, `cpu`, `cuda`, `mps`.
         threads: CPU threads of the run. Results are bit for bit the same only for the same number of threads.

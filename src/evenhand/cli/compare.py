@@ -46,6 +46,13 @@ def compare(
             "the data (data.size=64). Repeatable.",
         ),
     ] = None,
+    oracle: Annotated[
+        bool,
+        typer.Option(
+            "--oracle",
+            help="Also evaluate on test after every epoch, to show what every rule of selection leads to.",
+        ),
+    ] = False,
     groups_from: GroupsFrom = None,
     cache: Cache = None,
     skip_bad: SkipBad = False,
@@ -62,25 +69,22 @@ def compare(
     """
     from evenhand import study
     from evenhand.cli import _choices, _progress, _tables
-    from evenhand.study.tables import tables
 
     check_writable(json)
     names = [name.strip() for name in methods.split(",") if name.strip()]
     study.check([study.Contender(name) for name in names], seeds, workers)
     of_data, rest = _choices.for_data(set_ or [], cache, skip_bad)
-    options, settings = _choices.for_several(
-        rest, names, epochs, pretrain=pretrain, pretrain_epochs=pretrain_epochs
-    )
+    options, settings = _choices.for_several(rest, names, epochs, pretrain=pretrain, pretrain_epochs=pretrain_epochs)
     with _progress.runs() as on_progress:
         comparison = study.compare(
             data, [study.Contender(name, options[name]) for name in names], out=out, seeds=seeds, root=root,
-            settings=settings, data_options=of_data, groups_from=groups_from, n_workers=workers,
-            on_progress=on_progress,
+            settings=settings, data_options=of_data, groups_from=groups_from, oracle=oracle,
+            n_workers=workers, on_progress=on_progress,
         )  # fmt: skip
-    _tables.show(tables(comparison))
+    _tables.show(study.shown(comparison))
     files = study.save(comparison, out)
     say(f"Written to {files[1]} and {files[0].name}.")
-    write_result(json, comparison.as_dict())
+    write_result(json, study.as_dict(comparison))
     return report_failures(comparison)
 
 

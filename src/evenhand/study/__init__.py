@@ -14,9 +14,10 @@ from evenhand import methods, runs
 from evenhand.errors import BadInput, RunFailed, unknown
 from evenhand.files import write_atomically, write_json
 from evenhand.runs import Config, Run
+from evenhand.study import selection
 from evenhand.study import workers as processes
 from evenhand.study.comparison import Comparison, Entry, Failure, variants
-from evenhand.study.tables import markdown, tables
+from evenhand.study.tables import Table, markdown, tables
 
 if TYPE_CHECKING:
     from evenhand.data import Data
@@ -119,6 +120,18 @@ def load(out: str | Path) -> Comparison:
     return Comparison(found[0].config["data"]["name"], seeds, entries)
 
 
+def as_dict(comparison: Comparison) -> dict[str, Any]:
+    """Everything as plain values, for JSON."""
+    rules = selection.as_dict(comparison)
+    return comparison.as_dict() | ({"selection": rules} if rules else {})
+
+
+def shown(comparison: Comparison) -> list[Table]:
+    """All tables of a comparison, with that of selection rules where runs have test figures by epoch."""
+    rules = selection.table(comparison)
+    return [*tables(comparison), *([rules] if rules else [])]
+
+
 def save(comparison: Comparison, out: str | Path) -> tuple[Path, Path]:
     """Write `comparison.json` and `table.md` in `out`; return their paths.
 
@@ -126,8 +139,8 @@ def save(comparison: Comparison, out: str | Path) -> tuple[Path, Path]:
         RunFailed: they cannot be written.
     """
     paths = Path(out) / "comparison.json", Path(out) / "table.md"
-    write_json(paths[0], comparison.as_dict())
-    write_atomically(paths[1], markdown(tables(comparison)).encode())
+    write_json(paths[0], as_dict(comparison))
+    write_atomically(paths[1], markdown(shown(comparison)).encode())
     return paths
 
 

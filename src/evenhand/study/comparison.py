@@ -168,12 +168,13 @@ class Comparison:
 
 def summary(entry: Entry, names: Sequence[str], source: Source = "test") -> dict[str, dict[str, Any]]:
     """Mean, standard deviation and values over seeds of each metric."""
-    found = {}
-    for name in names:
-        values = entry.values(name, source)
-        mean, sd = metrics.mean_sd(values)
-        found[name] = {"mean": mean, "sd": sd, "values": values}
-    return found
+    return {name: summarised(entry.values(name, source)) for name in names}
+
+
+def summarised(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, standard deviation and the values themselves."""
+    mean, sd = metrics.mean_sd(values)
+    return {"mean": mean, "sd": sd, "values": list(values)}
 
 
 def worst_group(entry: Entry) -> WorstGroup:
