@@ -21,7 +21,12 @@ def test_all_methods_are_listed_with_their_first_sentence(evenhand: Any, tmp_pat
     assert [method["name"] for method in found] == list(methods.names())
     for method in found:
         assert method["name"] in done.out
-        assert method["summary"].rstrip(".") in done.out
+        # What the heading says of all is not said again of one.
+        plain = method["summary"].removesuffix(" Needs no groups.").removesuffix("; needs no groups.").rstrip(".")
+        assert plain in done.out
+    heading = done.out.index("Methods that do not")
+    for method in found:
+        assert (done.out.index(f"\n{method['name']} ") < heading) == method["needs_groups"]
     assert {m["name"]: m["needs_groups"] for m in found}["erm"] is False
 
 

@@ -80,18 +80,19 @@ def _show_all(found: list[dict[str, Any]]) -> None:
     from evenhand.cli import _tables
     from evenhand.study.tables import Table
 
-    rows = tuple(
-        (
-            method["name"],
-            "yes" if method["needs_groups"] else "no",
-            method["summary"],
-            ", ".join(option["name"] for option in method["options"]) or "–",
+    def rows(needs_groups: bool) -> tuple[tuple[str, ...], ...]:
+        return tuple(
+            (method["name"], method["summary"].removesuffix(" Needs no groups.").replace("; needs no groups.", "."))
+            for method in found
+            if method["needs_groups"] == needs_groups
         )
-        for method in found
-    )
-    columns = ("method", "groups", "what it does", "options")
-    note = "groups: whether it needs to know the groups of training rows. More on one: evenhand methods NAME"
-    _tables.show([Table(f"{len(rows)} methods", columns, rows, (note,), text_columns=(0, 1, 2, 3))])
+
+    note = "More on one, with its options: evenhand methods NAME"
+    columns = ("method", "what it does")
+    _tables.show([
+        Table("Methods that know the groups of training rows", columns, rows(True), text_columns=(0, 1)),
+        Table("Methods that do not", columns, rows(False), (note,), text_columns=(0, 1)),
+    ])
 
 
 def _show_one(name: str, method: type[Method]) -> None:
