@@ -16,11 +16,11 @@ ROOT = Path(evenhand.__file__).parent
 # Imports go to a lower layer, or within one. A module that is not listed here belongs to no layer: put it in one.
 LAYERS = [
     {"errors", "files", "options", "records", "batch"},
-    {"groups", "sampling", "losses", "model", "metrics", "settings", "inputs"},
+    {"groups", "sampling", "losses", "model", "metrics", "settings", "inputs", "collapse"},
     {"data", "encoders"},
     {"methods"},
     {"checkpoint", "evaluation", "optimizers", "randomness", "seen", "train", "runs", "plan", "execute", "regrouped",
-     "features", "pretraining"},
+     "features", "pretraining", "zeroshot"},
     {"study", "auditing"},
     {"cli", "sklearn"},
 ]
