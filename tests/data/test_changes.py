@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evenhand import data
 from evenhand.batch import Split
-from evenhand.data._changes import imbalanced, paired
+from evenhand.data._changes import imbalanced, paired, without_minority
 from evenhand.errors import BadInput
 
 
@@ -61,6 +61,16 @@ def test_the_same_seed_leaves_out_the_same_rows() -> None:
     one, same, other = (imbalanced(whole, 4, seed).batch(torch.arange(60)).x for seed in (0, 0, 1))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
+
+
+def test_without_minority_groups_there_is_one_attribute_value_in_each_class() -> None:
+    whole = split([[50, 8], [3, 40], [10, 9]])
+    part = without_minority(whole)
+    assert (part.count_G.view(3, 2) > 0).sum(1).tolist() == [1, 1, 1]
+    assert part.count_G.view(3, 2)[:2].tolist() == [[50, 0], [0, 40]]
+    changed = data.load("digits", drop_minority=True)
+    assert (changed.train.count_G > 0).tolist() == [True, False, False, True]
+    assert bool((changed.val.count_G > 0).all())
 
 
 def test_any_data_set_takes_it_and_tells() -> None:

@@ -23,10 +23,13 @@ class Changes:
         imbalance_ratio: at least 1: training rows are left out until each class has so many rows with the attribute
             that goes with it for each row with another: 8 makes 1:8. None changes nothing. Hong et al. (2024), GBMix,
             Section IV.
+        drop_minority: every training row is left out that does not have the attribute that goes with its class, so that
+            the minority groups never occur in training. Capitani et al. (2024), ClusterFix, Figure 3a.
         change_seed: which rows are left out.
     """
 
     imbalance_ratio: float | None = None
+    drop_minority: bool = False
     change_seed: int = 0
 
     def __post_init__(self) -> None:
@@ -41,9 +44,12 @@ class Changes:
         Raises:
             BadInput: a change does not fit the data.
         """
-        if self.imbalance_ratio is None:
+        if self.imbalance_ratio is None and not self.drop_minority:
             return data
-        train = imbalanced(data.train, self.imbalance_ratio, self.change_seed)
+        train = data.train
+        if self.imbalance_ratio is not None:
+            train = imbalanced(train, self.imbalance_ratio, self.change_seed)
+        train = without_minority(train) if self.drop_minority else train
         return replace(
             data,
             train=train,
@@ -85,6 +91,20 @@ def imbalanced(split: Split, ratio: float, seed: int) -> Split:
     rank = sampling.rank_within_label(split.group.cpu()[order])
     wanted_G = kept_CA.round().long().clamp(min=1).flatten()
     return split.subset(order[rank < wanted_G[split.group.cpu()[order]]].sort().values)
+
+
+def without_minority(split: Split) -> Split:
+    """The rows whose attribute is the one that goes with their class (see `imbalanced`).
+
+    Raises:
+        BadInput: fewer than two attribute values.
+    """
+    import torch
+
+    if not split.has_attributes or split.n_attributes < 2:
+        raise BadInput("drop_minority needs an attribute with at least two values")
+    pair_C = paired(split.count_G.view(split.n_classes, split.n_attributes).cpu())
+    return split.subset(torch.nonzero(split.attribute.cpu() == pair_C[split.y.cpu()]).flatten())
 
 
 def paired(count_CA: Tensor) -> Tensor:
