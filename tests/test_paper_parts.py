@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from evenhand.errors import BadInput
 from evenhand.study import across, papers, record
@@ -42,8 +44,24 @@ def test_the_trend_is_each_difference_to_the_reference(tmp_path: Path) -> None:
     assert table.rows == (("A", "+20.00", "+10.00", "+5.00", "-10.00"), ("B", "+10.00", "-10.00", "+15.00", "-20.00"))
     first, second = across.findings(found)
     assert first.startswith("WGA: A minus ERM goes from +20.00 (one) to +5.00 (two) in the paper")
-    assert first.endswith("here from +10.00 to -10.00: the trend is seen here, in every step.")
-    assert second.endswith("here from -10.00 to -20.00: the trend is not seen here.")
+    assert first.endswith(
+        "here from +10.00 to -10.00: the trend is seen here, in every step; one seed cannot tell it from noise."
+    )
+    assert second.endswith(
+        "here from -10.00 to -20.00: the trend is not seen here; one seed cannot tell it from noise."
+    )
+
+
+@pytest.mark.parametrize(("late", "word"), [([0.5, 0.51, 0.52], "beyond"), ([0.5, 0.9, 0.62], "within")])
+def test_a_change_is_judged_by_its_seeds(tmp_path: Path, late: list[float], word: str) -> None:
+    erm = [0.6, 0.61, 0.62]
+    ours = {"one": {"ERM": erm, "A": [0.8, 0.82, 0.81]}, "two": {"ERM": erm, "A": late}}
+    found = study(tmp_path, ours, across=("trend",))
+    change = [b - a for a, b in zip([0.8, 0.82, 0.81], late, strict=True)]
+    assert across.changes(found, "A", "worst_group_accuracy") == pytest.approx(change)
+    low, high = scipy.stats.t.interval(0.95, 2, loc=np.mean(change), scale=scipy.stats.sem(change))
+    assert (word == "beyond") == (not low <= 0 <= high)
+    assert across.findings(found)[0].endswith(f"the change is {word} the noise of 3 seeds.")
 
 
 def test_ranks_are_averaged_over_the_parts_of_a_heading_and_ties_share(tmp_path: Path) -> None:

@@ -55,15 +55,38 @@ def trend_findings(found: StudyReproduction, metric: str) -> Iterator[str]:
         if np.isnan(theirs).any() or np.isnan(ours).any():
             continue
         first, last = found.parts[0].table.part, found.parts[-1].table.part
-        seen = np.sign(ours[-1] - ours[0]) == np.sign(theirs[-1] - theirs[0])
-        monotone = bool((np.sign(np.diff(ours)) == np.sign(theirs[-1] - theirs[0])).all())
+        towards = np.sign(theirs[-1] - theirs[0])
+        seen = np.sign(ours[-1] - ours[0]) == towards
+        monotone = bool((np.sign(np.diff(ours)) == towards).all())
         how = "in every step" if monotone else "from the first to the last, though not in every step"
         yield (
             f"{measure.short}: {label} minus {found.parts[0].comparison.reference} goes from "
             f"{signed(theirs[0], measure.scale)} ({first}) to {signed(theirs[-1], measure.scale)} ({last}) in the "
             f"paper, here from {signed(ours[0], measure.scale)} to {signed(ours[-1], measure.scale)}: the trend is "
-            + (f"seen here, {how}." if seen else "not seen here.")
+            + (f"seen here, {how}" if seen else "not seen here")
+            + f"; {_noise(changes(found, label, metric))}."
         )
+
+
+def changes(found: StudyReproduction, label: str, metric: str) -> list[float]:
+    """By how much the difference to the reference moves from the first part to the last, by seed."""
+    moved = []
+    for part in (found.parts[0], found.parts[-1]):
+        values = {entry.label: entry.values(metric) for _, entry in part.rows}
+        mine, base = values[label], values[part.comparison.reference]
+        moved.append([a - b for a, b in zip(mine, base, strict=True)])
+    return [late - early for early, late in zip(*moved, strict=True)]
+
+
+def _noise(change_S: list[float]) -> str:
+    """What the seeds say of a change: its 95 % interval by Student's t."""
+    from scipy.stats import t
+
+    if len(change_S) < 2:
+        return "one seed cannot tell it from noise"
+    half = float(t.ppf(0.975, len(change_S) - 1) * np.std(change_S, ddof=1) / len(change_S) ** 0.5)
+    word = "beyond" if abs(float(np.mean(change_S))) > half else "within"
+    return f"the change is {word} the noise of {len(change_S)} seeds"
 
 
 def ranking(found: StudyReproduction) -> Table:
