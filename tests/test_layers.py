@@ -21,7 +21,7 @@ LAYERS = [
     {"methods"},
     {"checkpoint", "evaluation", "optimizers", "randomness", "seen", "train", "runs", "plan", "execute", "regrouped",
      "features", "pretraining", "zeroshot"},
-    {"study", "auditing"},
+    {"study", "auditing", "discovery"},
     {"cli", "sklearn"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
