@@ -36,7 +36,7 @@ def pretrain(
     *,
     checkpoint: Path | None = None,
     checkpoint_every: float = 30.0,
-    on_epoch: Callable[[Record], None] | None = None,
+    on_epoch: Callable[[list[Record]], None] | None = None,
 ) -> list[Record]:
     """Train `model.encoder` in place on images alone, as `settings.pretrain` says; one record an epoch.
 
@@ -47,7 +47,8 @@ def pretrain(
         inputs: of the training rows; there is no way in for labels, groups, or other rows.
         checkpoint: where snapshots are kept; if there is one of this training, it is continued.
         checkpoint_every: seconds between snapshots; 0 writes one after every batch.
-        on_epoch: called with each epoch's record: epoch (from 0), loss (mean over its batches), lr, seconds.
+        on_epoch: called after each epoch with the records of all so far: epoch (from 0), loss (mean over its batches),
+            lr, seconds.
 
     Raises:
         BadInput: no such objective, it does not fit encoder or inputs, or `checkpoint` is of another training.
@@ -83,7 +84,7 @@ class _Loop:
         self.epoch, self.losses, self.history = 0, list[Tensor](), list[Record]()
         self.snapshot: dict[str, Tree] | None = None
 
-    def run(self, on_epoch: Callable[[Record], None]) -> list[Record]:
+    def run(self, on_epoch: Callable[[list[Record]], None]) -> list[Record]:
         """Train all epochs that are still to come."""
         self._continue()
         plain = self.settings.precision == "32-true"
@@ -95,7 +96,7 @@ class _Loop:
         try:
             while self.epoch < self.settings.pretrain_epochs:
                 self._train_epoch()
-                on_epoch(self.history[-1])
+                on_epoch(self.history)
         except BaseException:
             self._store_snapshot()
             raise

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock
 from safetensors import SafetensorError, safe_open
 
 from evenhand.batch import Inputs
@@ -25,6 +25,7 @@ from evenhand.settings import Settings
 
 FORMAT = 1  # raised when the same configuration comes to give another encoder
 FOLDER = "pretrained"
+ABOUT = "evenhand"  # the one entry of the file that is no tensor: what it is of, and its losses
 READ = ("encoder", "weights", "widths", "pretrain", "pretrain_epochs", "precision", "device", "threads", "seed")
 
 
@@ -88,11 +89,10 @@ def begin_with_pretrained(
     of = configuration(settings, identity)
     file = out / FOLDER / f"{name_of(settings, of)}.safetensors"
     found = file.exists() or not _make(model, inputs, settings, file, of, every=checkpoint_every, tell=tell)
-    weights, history = _read(file, of)
+    weights, losses = _read(file, of)
     model.encoder.load_state_dict(weights)
     if found:
-        losses = tuple(record["loss"] for record in history)
-        tell(Pretraining(settings.pretrain, len(losses), settings.pretrain_epochs, losses, file, found=True))
+        tell(Pretraining(settings.pretrain, len(losses), settings.pretrain_epochs, tuple(losses), file, found=True))
     return file
 
 
@@ -127,41 +127,45 @@ def _make(
         raise cannot_write(file, error) from error
     try:
         if file.exists():
+            _remove(lock)
             return False
         for left_behind in file.parent.glob(f".*{file.stem}.*{TEMPORARY}"):
             left_behind.unlink()
-        losses: list[float] = []
 
-        def note(record: Record) -> None:
-            losses[record["epoch"] :] = [record["loss"]]
-            done = record["epoch"] + 1
-            tell(Pretraining(settings.pretrain, done, settings.pretrain_epochs, tuple(losses), file))
+        def note(history: list[Record]) -> None:
+            losses = tuple(record["loss"] for record in history)
+            tell(Pretraining(settings.pretrain, len(history), settings.pretrain_epochs, losses, file))
 
         made = deepcopy(model)
         history = pretrain(made, inputs, settings, checkpoint=snapshot, checkpoint_every=every, on_epoch=note)
         weights = {name: tensor.cpu().contiguous() for name, tensor in made.encoder.state_dict().items()}
-        about = {"of": of, "history": json.dumps(history)}
-        write_atomically(file, safetensors.torch.save(weights, about))
+        about = json.dumps({"of": of, "losses": [record["loss"] for record in history]})
+        write_atomically(file, safetensors.torch.save(weights, {ABOUT: about}))
         snapshot.unlink(missing_ok=True)
-        with suppress(OSError):  # who waits for it finds the file, and so does who makes a new one
-            Path(lock.lock_file).unlink()
+        _remove(lock)
         return True
     finally:
         lock.release()
 
 
-def _read(file: Path, of: str) -> tuple[dict[str, Any], list[Record]]:
-    """The weights and the records of the epochs.
+def _remove(lock: BaseFileLock) -> None:
+    """Delete the lock's file: whoever waits for it, or makes a new one of its name, finds the encoder."""
+    with suppress(OSError):
+        Path(lock.lock_file).unlink()
+
+
+def _read(file: Path, of: str) -> tuple[dict[str, Any], list[float]]:
+    """The weights and the loss of each epoch.
 
     Raises:
         BadInput: the file is damaged, or of another pretraining.
     """
     try:
         with safe_open(file, framework="pt") as opened:
-            about, names = opened.metadata() or {}, opened.keys()
+            about, names = json.loads((opened.metadata() or {}).get(ABOUT, "{}")), opened.keys()
             weights = {name: opened.get_tensor(name) for name in names}
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise BadInput(f"the pretrained encoder {file} cannot be read ({error}); remove it to train it anew") from error
     if about.get("of") != of:
         raise BadInput(f"{file} holds an encoder of another pretraining; remove it to train this one")
-    return weights, json.loads(about["history"])
+    return weights, about["losses"]
