@@ -36,6 +36,11 @@ class _Difficulties(State):
     def all_seen(self) -> Tensor:
         return self.seen_L.sum() >= len(self.cluster_N)
 
+    @property
+    def known(self) -> Tensor:
+        """Whether difficulties tell anything: all rows have been seen, and a refresh has found a loss above 0."""
+        return self.all_seen & (self.difficulty_L.sum() > 0)
+
     def record(self, rows: Tensor, cluster_B: Tensor, loss_B: Tensor) -> None:
         before_B = self.loss_N[rows]
         self.sum_L.index_add_(0, cluster_B, loss_B - before_B.clamp(min=0))
@@ -131,7 +136,7 @@ class BPA(Method):
         assert isinstance(state, _Difficulties)
         tiny = torch.finfo(state.size_L.dtype).tiny
         relative_L = state.difficulty_L / state.difficulty_L.sum().clamp(min=tiny)
-        factor_L = len(state.cluster_N) / state.size_L * torch.where(state.all_seen, relative_L, 1)
+        factor_L = len(state.cluster_N) / state.size_L * torch.where(state.known, relative_L, 1)
         weight_B = factor_L[cluster_B]
         weight_B = weight_B / weight_B.mean().clamp(min=tiny)
         if self.exp_step:
