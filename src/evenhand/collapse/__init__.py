@@ -22,9 +22,9 @@ their own. Needs torch only.
 from .cells import Cells, Centre
 from .classifier import Classifier, class_mean_angle, weight_norm
 from .frame import Nearest, nearest_frame
-from .measure import cautions, class_table, group_table, measure
+from .measures import cautions, class_table, group_table, measure
 from .moments import Moments
-from .neighbours import Weighting, knn, neighbours, vote
+from .neighbours import Weighting, knn, nearest_rows, vote
 from .outliers import outlier_cosine
 from .prediction_bias import PredictionBias
 from .rows import RowPass
@@ -45,7 +45,7 @@ __all__ = [
     "knn",
     "measure",
     "nearest_frame",
-    "neighbours",
+    "nearest_rows",
     "outlier_cosine",
     "vote",
     "weight_norm",

@@ -42,3 +42,7 @@ class Segments:
         part_SD = F.embedding_bag(self._order_B, values_BD, self._begin_S, mode="sum")
         total_PD = part_SD.new_zeros((len(self.group_P), values_BD.shape[1]), dtype=torch.float64)
         return total_PD.index_add_(0, self._owner_S, part_SD.double())
+
+    def mean(self, values_BD: Tensor) -> Tensor:
+        """(P, D) float64 means of the rows of each group."""
+        return self.sum(values_BD) / self.count_P[:, None]

@@ -46,21 +46,19 @@ class Cells(NamedTuple):
         Raises:
             BadInput: another name.
         """
+        if of not in ("classes", "rows"):
+            raise BadInput(f"centre must be 'classes' or 'rows', got {of!r}")
         cells = self.present()
-        if of == "classes":
-            return cells.mean_KD.mean(0)
-        if of == "rows":
-            return weighted_mean(cells.mean_KD, cells.count_K)
-        raise BadInput(f"centre must be 'classes' or 'rows', got {of!r}")
+        if len(cells.count_K) == 0:
+            return self.mean_KD.new_full(self.mean_KD.shape[1:], torch.nan)
+        weight_K = cells.count_K if of == "rows" else torch.ones_like(cells.count_K)
+        # Relative to the first, so that equal means have exactly that mean.
+        near_D = cells.mean_KD[0]
+        return near_D + (weight_K / weight_K.sum()) @ (cells.mean_KD - near_D)
 
     def centred_KD(self, of: Centre = "classes") -> Tensor:
         """(K, D) means as seen from `centre_D(of)`."""
         return self.mean_KD - self.centre_D(of)
-
-
-def weighted_mean(values_KD: Tensor, weight_K: Tensor) -> Tensor:
-    """(D,) mean; NaN where all weights are 0."""
-    return (values_KD * (weight_K / weight_K.sum())[:, None]).sum(0)
 
 
 def nan_mean(values: Tensor) -> float:

@@ -94,17 +94,9 @@ class Moments:
             row = begin + int(torch.nonzero(~norm_B.isfinite())[0])
             raise BadInput(f"features must be finite, but row {row} has length {float(norm_B[row - begin])}")
         segments = Segments(group_B, self.n_groups)
-        # First at a row of its own group, which is never far off, and then at the mean of what is left.
-        shift_PD = segments.first(x_BD)
-        rest_BD = x_BD - shift_PD.index_select(0, segments.own_B)
-        offset_PD = (segments.sum(rest_BD) / segments.count_P[:, None]).to(x_BD.dtype)
-        rest_BD -= offset_PD.index_select(0, segments.own_B)
-        part = Cells(
-            segments.count_P.double(),
-            shift_PD.double() + offset_PD.double(),
-            segments.sum(rest_BD.square()),
-            self._norm_G.new_zeros(len(segments.count_P)).index_add_(0, segments.own_B, norm_B.double()),
-        )
+        rest_BD, mean_PD = _centred(x_BD, segments)
+        norm_P = self._norm_G.new_zeros(len(mean_PD)).index_add_(0, segments.own_B, norm_B.double())
+        part = Cells(segments.count_P.double(), mean_PD, segments.sum(rest_BD.square()), norm_P)
         step_PD = self._join(segments.group_P, part)
         if self._scatter_DD is not None:
             add_gram(self._scatter_DD, torch.cat([rest_BD, step_PD.to(rest_BD.dtype)]))
@@ -164,7 +156,9 @@ class Moments:
         count_K = count_KS.sum(1)
         share_KS = count_KS / count_K[:, None]  # 0 / 0: NaN without rows
         mean_KSD = self._mean_GD.view(-1, size, self.n_features)
-        mean_KD = torch.einsum("ks,ksd->kd", share_KS, mean_KSD)
+        # Relative to that of the largest group, so that equal means have exactly that mean.
+        near_K1D = mean_KSD.take_along_dim(count_KS.argmax(1)[:, None, None], 1)
+        mean_KD = near_K1D[:, 0] + torch.einsum("ks,ksd->kd", share_KS, mean_KSD - near_K1D)
         between_KSD = count_KS[:, :, None] * (mean_KSD - mean_KD[:, None]).square()
         spread_KD = (self._spread_GD.view_as(mean_KSD) + between_KSD).sum(1)
         return Cells(count_K, mean_KD, spread_KD, self._norm_G.view(-1, size).sum(1) / count_K)
@@ -183,3 +177,15 @@ class Moments:
         offset_GD = self._mean_GD - self.classes().mean_KD.repeat_interleave(self.n_attributes, 0)
         offset_GD = torch.where(self.count_G[:, None] > 0, offset_GD * self.count_G.sqrt()[:, None], 0)
         return within_DD + offset_GD.T @ offset_GD
+
+
+def _centred(x_BD: Tensor, segments: Segments) -> tuple[Tensor, Tensor]:
+    """(B, D) rows as seen from the mean of their group, in their precision, and (P, D) these means, in float64."""
+    # A row of the group is never far off. From there, its mean, as this precision has it; from there, what that rounds.
+    first_PD = segments.first(x_BD)
+    about_PD = segments.mean(x_BD - first_PD.index_select(0, segments.own_B))
+    near_PD = (first_PD.double() + about_PD).to(x_BD.dtype)
+    rest_BD = x_BD - near_PD.index_select(0, segments.own_B)
+    offset_PD = segments.mean(rest_BD)
+    rest_BD -= offset_PD.to(x_BD.dtype).index_select(0, segments.own_B)
+    return rest_BD, near_PD.double() + offset_PD

@@ -19,7 +19,7 @@ MEMORY_ROWS, PRODUCTS_AT_ONCE = 2**15, 2**24
 
 
 @torch.no_grad()
-def neighbours(
+def nearest_rows(
     memory_MD: Array, features_ND: Array, k: int = 20, *, exclude_self: bool = False, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor]:
     """(N, k) cosines, largest first, and (N, k) int64 rows of `memory_MD` that are most similar to each feature.
@@ -103,10 +103,10 @@ def knn(
     why. Equal votes go to the smaller class index. Needs features of two splits, or of one with `exclude_self`.
 
     Raises:
-        BadInput: as `neighbours` and `vote`, or labels out of range.
+        BadInput: as `nearest_rows` and `vote`, or labels out of range.
     """
     label_M = _checked.indices("memory_y", memory_y_M, len(memory_MD), n_classes, torch.device(device))
-    cosine_NK, row_NK = neighbours(memory_MD, features_ND, k, exclude_self=exclude_self, device=device)
+    cosine_NK, row_NK = nearest_rows(memory_MD, features_ND, k, exclude_self=exclude_self, device=device)
     return vote(cosine_NK, label_M[row_NK], n_classes, weighting=weighting, temperature=temperature).argmax(1)
 
 

@@ -25,7 +25,7 @@ class RowPass:
         for features_ND, y_N, group_N in batches:
             rows.update(features_ND, y_N, group_N)
 
-    The rows may be those of the moments, as NC4 of Papyan et al. has it, or others: test rows against means of training.
+    The rows may be those of the moments, as in NC4 of Papyan et al., or others: test rows against means of training.
     Nearest is by Euclidean distance, equally near goes to the first class. Classes without rows in the moments are
     nearest to nothing. Float32 features are compared in float32, as seen from the mean of class means.
 
@@ -105,9 +105,9 @@ class RowPass:
         """(K,) mean distance of rows to the mean of their class, at least 0: NC1 in medical imaging.
 
         Mouheb, Elbatel, Klein and Bron (2024), Evaluating the fairness of neural collapse in medical image
-        classification, Equation 1; `per="attribute"` are the `S_a` of Equation 3, which Equation 2 adds up. Not squared.
-        The paper does not say whose means test rows are compared with: here those of the given moments. NaN without
-        rows; for a class that has none in the moments, the distance to the centre.
+        classification, Equation 1; `per="attribute"` are the `S_a` of Equation 3, which Equation 2 adds up; not
+        squared. The paper does not say whose means test rows are compared with: here those of the given moments. NaN
+        without rows; for a class that has none in the moments, the distance to the centre.
         """
         return self._mean("distance", per)
 
