@@ -62,13 +62,14 @@ def execute(
 
 
 def execute_untrained(
-    data: Data, config: Config, logits_of: Callable[[Split], torch.Tensor], out: Path, *, device: torch.device
+    data: Data, config: Config, logits_of: Callable[[Split, Path], torch.Tensor], out: Path, *, device: torch.device
 ) -> Run:
     """The finished run of a predictor that needs no training: found below `out`, or made; without `model.safetensors`.
 
     Args:
         config: its full configuration: format, data, method, settings.
-        logits_of: the (N, C) float logits, on the CPU, of the rows of a split.
+        logits_of: the (N, C) float logits, on the CPU, of the rows of a split; while it works it may keep what it has
+            in a file of this path, from which it continues after it was killed.
         device: on which it predicts.
 
     Raises:
@@ -78,16 +79,18 @@ def execute_untrained(
     runs.claim(out, config["data"])
     with runs.partial(out, config) as folder:
         if folder is not None:
-            started = time.perf_counter()
+            started, kept = time.perf_counter(), {name: folder / f"{name}.logits" for name in ("val", "test")}
             try:
                 runs.keep_lines(folder / "history.jsonl", 0)
-                _write_figures(folder, data, logits_of, lambda _: {
+                _write_figures(folder, data, lambda name, split: logits_of(split, kept[name]), lambda _: {
                     "selection": {"rule": None, "epoch": None, "score": None},
                     "oracle": None,
                     "epochs": 0,
                     "seconds": time.perf_counter() - started,
                     "environment": environment(device),
                 })  # fmt: skip
+                for file in kept.values():
+                    file.unlink(missing_ok=True)
             except OSError as error:
                 raise cannot_write(folder, error) from error
     return Run(out / runs.run_name(config))
@@ -155,27 +158,27 @@ def _device(model: Model) -> torch.device:
 
 def _write_results(folder: Path, data: Data, fitted: Fitted, settings: Settings, seconds: float) -> None:
     """Evaluate the selected model on validation and test, and write everything that a finished run holds."""
-    device = _device(fitted.model)
-    _write_figures(folder, data, lambda split: predict(fitted.model, split.to(device)).cpu(), lambda train_count_G: {
+    model, device = fitted.model, _device(fitted.model)
+    _write_figures(folder, data, lambda _, split: predict(model, split.to(device)).cpu(), lambda train_count_G: {
         "selection": {"rule": settings.select, "epoch": fitted.epoch, "score": fitted.score},
         "oracle": _oracle(folder / "test_by_epoch.jsonl", settings, train_count_G),
         "epochs": len(fitted.history),
         "seconds": seconds,
         "environment": environment(device),
     })  # fmt: skip
-    weights = {name: tensor.contiguous().cpu() for name, tensor in fitted.model.state_dict().items()}
+    weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     write_atomically(folder / "model.safetensors", safetensors.torch.save(weights))
 
 
 def _write_figures(
     folder: Path,
     data: Data,
-    logits_of: Callable[[Split], torch.Tensor],
+    logits_of: Callable[[str, Split], torch.Tensor],
     about: Callable[[np.ndarray[Any, Any]], Mapping[str, Any]],
 ) -> None:
     """Predict validation and test, and write predictions and figures; `about` the run is asked when both are there."""
     splits = {"val": data.val, "test": data.test.unseal()}
-    logits = {name: logits_of(split) for name, split in splits.items()}
+    logits = {name: logits_of(name, split) for name, split in splits.items()}
     counts = {name: count(logits[name], split) for name, split in splits.items()}
     train_count_G = data.train.count_G.numpy()
     write_json(folder / "metrics.json", {

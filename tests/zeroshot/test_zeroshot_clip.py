@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from small_models import BIRDS, SIDE, clip, clip_folder, images, split
 from torch.testing import assert_close
 
 from evenhand.batch import Split, TensorInputs
@@ -16,6 +15,7 @@ from evenhand.errors import BadInput
 from evenhand.zeroshot import make
 from evenhand.zeroshot._base import logits_of
 from evenhand.zeroshot.clip import CLIPClassifier, load
+from small_models import BIRDS, SIDE, clip, clip_folder, images, split
 
 open_clip = pytest.importorskip("open_clip")
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
@@ -110,7 +110,7 @@ def test_images_go_through_the_model_in_batches_and_texts_once(tokenizer: object
     done: list[int] = []
     whole = logits_of(classifier, rows, 100, CPU)
     sizes.clear()
-    found = logits_of(classifier, rows, 4, CPU, done.append)
+    found = logits_of(classifier, rows, 4, CPU, on_rows=done.append)
     assert sizes == done == [4, 4, 3]
     assert len(texts) == 1
     assert_close(found, whole, atol=1e-5, rtol=0)

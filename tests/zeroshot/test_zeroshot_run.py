@@ -9,14 +9,15 @@ import numpy as np
 import polars
 import pytest
 import torch
-from small_models import BIRDS, clip_folder, data, pipeline
 
 from evenhand import study, zeroshot
 from evenhand.errors import BadInput
 from evenhand.execute import execute
 from evenhand.plan import Plan
 from evenhand.runs import Run
+from evenhand.study.classes import class_accuracy, with_classes
 from evenhand.zeroshot._base import library, logits_of
+from small_models import BIRDS, clip_folder, data, pipeline
 
 pytest.importorskip("open_clip")
 CPU = torch.device("cpu")
@@ -112,6 +113,42 @@ def test_a_run_of_the_diffusion_classifier_is_bitwise_the_same_for_a_seed(tmp_pa
     assert first.equals(same)
     assert not first.equals(other)
     assert runs[0].config["settings"]["batch_size"] == 16
+
+
+@pytest.mark.parametrize("rows_before", [8, 24, 40])
+def test_a_killed_run_continues_and_gives_the_same(model: Path, tmp_path: Path, rows_before: int) -> None:
+    predictor, settings, done = zeroshot.make("clip", model=str(model)), {"batch_size": 8}, []
+
+    def killing(n_rows: int) -> None:
+        done.append(n_rows)
+        if sum(done) == rows_before:
+            raise KeyboardInterrupt
+
+    whole = zeroshot.run(data(), predictor, tmp_path / "whole", settings)
+    with pytest.raises(KeyboardInterrupt):
+        zeroshot.run(data(), predictor, tmp_path / "killed", settings, on_rows=killing)
+    (partial,) = (tmp_path / "killed").glob(".*.partial")
+    with (partial / "test.logits").open("ab") as file:
+        file.write(b"half a row")
+    done.clear()
+    continued = zeroshot.run(data(), predictor, tmp_path / "killed", settings, on_rows=done.append)
+    assert sum(done) == 48 - rows_before
+    assert continued.predictions().equals(whole.predictions())
+    assert {path.name for path in continued.folder.iterdir()} == {path.name for path in whole.folder.iterdir()}
+
+
+def test_thirds_of_classes_are_sorted_by_a_run_without_training(made: Run, model: Path, tmp_path: Path) -> None:
+    """As in the rows of CLIP of the paper's table: sorted by one of them, reported for all."""
+    for template in ("a photo of a {}.", "{}"):
+        zeroshot.run(data(), zeroshot.make("clip", model=str(model), templates=(template,)), tmp_path)
+    found = study.load(tmp_path)
+    found = with_classes(replace(found, reference_label="clip (templates=['{}'])"))
+    sorted_by, other = (entry.values for entry in sorted(found.shown, key=lambda entry: entry.label, reverse=True))
+    accuracy = class_accuracy(next(e for e in found.shown if e.label == found.reference).finished[0])
+    assert sorted_by("hard_accuracy") == [accuracy.min()]
+    assert sorted_by("easy_accuracy") == sorted_by("best_class_accuracy") == [accuracy.max()]
+    rest = class_accuracy(made)
+    assert other("easy_accuracy") == [rest[accuracy.argmax()]]
 
 
 def test_data_that_are_no_images_are_refused(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from evenhand.errors import BadInput, unknown
 from evenhand.options import checked
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from evenhand.batch import Split
     from evenhand.data._base import Data
     from evenhand.runs import Config, Run
     from evenhand.settings import Settings
@@ -109,6 +112,8 @@ def run(
 ) -> Run:
     """The finished run of `predictor` on the validation and test rows below `out`: found there, or made.
 
+    A killed one continues with the batch at which it was, and gives what an uninterrupted one gives.
+
     Args:
         on_rows: called with the number of rows that were just predicted.
 
@@ -130,7 +135,8 @@ def run(
     device = Fabric(accelerator=chosen.device, devices=1).device
     with reproducible(chosen):
         classifier = predictor.classifier(device, chosen.batch_size, chosen.seed)
-        return execute_untrained(
-            data, config, lambda split: logits_of(classifier, split, chosen.batch_size, device, on_rows), out,
-            device=device,
-        )  # fmt: skip
+
+        def predict(split: Split, kept: Path) -> Tensor:
+            return logits_of(classifier, split, chosen.batch_size, device, on_rows=on_rows, kept=kept)
+
+        return execute_untrained(data, config, predict, out, device=device)

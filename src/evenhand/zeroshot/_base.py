@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import ClassVar, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,16 +78,39 @@ def logits_of(
     split: Split,
     batch_size: int,
     device: torch.device,
+    *,
     on_rows: Callable[[int], None] | None = None,
+    kept: Path | None = None,
 ) -> Tensor:
-    """(N, C) float32 logits on the CPU of every row of `split`, in order, of `batch_size` images at a time."""
-    found = [torch.zeros(0, classifier.n_classes)]
-    orders = torch.split(torch.arange(len(split)), batch_size) if len(split) else ()
+    """(N, C) float32 logits on the CPU of every row of `split`, in order, of `batch_size` images at a time.
+
+    Args:
+        on_rows: called with the number of rows that were just predicted.
+        kept: a file to which the logits of each batch are added; what it holds already is not predicted again.
+    """
+    found = [_kept(kept, len(split), classifier.n_classes, batch_size)]
+    rest = torch.arange(len(found[0]), len(split))
+    orders = torch.split(rest, batch_size) if len(rest) else ()
     for batch in ahead.batches(split.to(device), orders):
         found.append(classifier.logits(batch).float().cpu())
+        if kept is not None:
+            with kept.open("ab") as file:
+                file.write(found[-1].numpy().tobytes())
         if on_rows:
             on_rows(len(batch.y))
     return torch.cat(found)
+
+
+def _kept(path: Path | None, n_rows: int, n_classes: int, batch_size: int) -> Tensor:
+    """The logits of the whole batches in a file, which is cut after them."""
+    if path is None or not path.exists():
+        return torch.zeros(0, n_classes)
+    content = path.read_bytes()
+    there = len(content) // (4 * n_classes)
+    whole = n_rows if there >= n_rows else there - there % batch_size
+    content = content[: whole * 4 * n_classes]
+    path.write_bytes(content)
+    return torch.from_numpy(np.frombuffer(content, np.float32).copy()).view(whole, n_classes)
 
 
 def library(name: str, kind: str) -> ModuleType:
