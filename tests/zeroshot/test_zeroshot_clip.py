@@ -143,6 +143,17 @@ def test_a_model_in_a_folder_is_loaded_with_its_normalisation(tmp_path: Path, to
     assert_close(classifier(x), clip(3).logit_scale.exp() * image @ text.T, atol=1e-4, rtol=1e-5)
 
 
+def test_a_folder_is_identified_by_its_weights_and_its_normalisation(tmp_path: Path) -> None:
+    looks = {"mean": [0.5, 0.5, 0.5]}
+    folders = [(3, None), (3, looks), (4, None)]
+    found = set()
+    for seed, preprocess in folders:
+        place = clip_folder(tmp_path / "model", seed=seed, preprocess=preprocess)
+        found.add(make("clip", model=str(place)).identified()["weights_sha256"])
+    assert len(found) == 3
+    assert make("clip", model="ViT-B-32", weights="openai").identified() == {}
+
+
 @pytest.fixture
 def small_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The small model as one of open_clip's architectures."""

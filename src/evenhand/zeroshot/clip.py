@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from evenhand import encoders
 from evenhand.batch import Batch
+from evenhand.data._base import digest
 from evenhand.encoders._normalise import Normalise
 from evenhand.encoders._weights import SUFFIXES
 from evenhand.errors import BadInput, unknown
@@ -55,8 +56,10 @@ class CLIP(ZeroShot):
     published_as: str = ""
 
     def identified(self) -> dict[str, str]:
-        digest = encoders.digest(self.weights or self.model)
-        return {"weights_sha256": digest} if digest else {}
+        found, config = encoders.digest(self.weights or self.model), Path(self.model).expanduser() / CONFIG
+        if found and not self.weights and config.is_file():
+            found = digest(found, config.read_bytes())
+        return {"weights_sha256": found} if found else {}
 
     def classifier(self, device: torch.device, batch_size: int, seed: int) -> Classifier:
         model, tokenizer = load(self.model, self.weights, self.published_as)

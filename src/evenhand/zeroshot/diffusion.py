@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from evenhand import encoders
 from evenhand.batch import Batch
+from evenhand.data._base import digest
 from evenhand.errors import BadInput
 from evenhand.randomness import generator
 from evenhand.zeroshot._base import Classifier, ZeroShot
@@ -61,8 +62,8 @@ class Diffusion(ZeroShot):
         check_stages(self.trials, self.keep)
 
     def identified(self) -> dict[str, str]:
-        digest = digest_of(Path(self.model).expanduser())
-        return {"weights_sha256": digest} if digest else {}
+        found = digest_of(Path(self.model).expanduser())
+        return {"weights_sha256": found} if found else {}
 
     def classifier(self, device: torch.device, batch_size: int, seed: int) -> Classifier:
         return DiffusionClassifier(
@@ -187,8 +188,6 @@ def digest_of(folder: Path) -> str | None:
     """SHA-256 of all files of weights and settings in a folder with the parts of a pipeline; None for a name."""
     if not folder.is_dir():
         return None
-    from evenhand.data._base import digest
-
     parts = sorted(path for path in folder.iterdir() if path.is_dir())
     described = [file.read_bytes() for part in parts for file in sorted(part.glob("*.json"))]
     return digest(*((part.name, encoders.digest(str(part))) for part in parts if any(part.iterdir())), *described)
