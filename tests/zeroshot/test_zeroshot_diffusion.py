@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_models import images, pipeline, split
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -19,6 +18,7 @@ from evenhand.zeroshot._base import logits_of
 from evenhand.zeroshot._images import fitted
 from evenhand.zeroshot._pipeline import Parts, load
 from evenhand.zeroshot.diffusion import DiffusionClassifier, by_stages, timesteps
+from small_models import images, pipeline, split
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
