@@ -128,6 +128,7 @@ def _make(
             model, data.train.inputs, settings, folder.parent, {"data": described(data)} | identified_weights(settings),
             checkpoint_every=checkpoint_every, on_progress=on_pretraining,
         )  # fmt: skip
+        started = time.perf_counter()  # the seconds of a run are the method's: others find the encoder made
     fitted = fit(
         model, method, *plan.splits(data), settings,
         checkpoint=file, checkpoint_every=checkpoint_every, on_epoch=note,

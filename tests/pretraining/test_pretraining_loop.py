@@ -18,7 +18,7 @@ from evenhand.batch import TensorInputs
 from evenhand.data.digits import Digits
 from evenhand.errors import BadInput, RunFailed
 from evenhand.model import Model
-from evenhand.pretraining._loop import pretrain
+from evenhand.pretraining import pretrain
 from evenhand.randomness import seed_everything
 from evenhand.settings import Settings
 

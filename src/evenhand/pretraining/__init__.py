@@ -16,6 +16,7 @@ from evenhand.options import checked, pairs
 
 if TYPE_CHECKING:
     from evenhand.pretraining._base import Objective
+    from evenhand.pretraining._loop import pretrain as pretrain
     from evenhand.settings import Settings
 
 
@@ -58,6 +59,14 @@ def chosen(settings: Settings) -> Objective:
         BadInput: no such objective, an option it does not have, or a value that does not fit.
     """
     return make(settings.pretrain, **pairs(list(settings.pretrain_options), "pretrain_options"))
+
+
+def __getattr__(name: str) -> Any:
+    if name == "pretrain":
+        from evenhand.pretraining._loop import pretrain
+
+        return pretrain
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _is_objective(value: type) -> bool:

@@ -113,7 +113,6 @@ class _Loop:
             self.losses.append(loss.detach())
             if self.file and time.monotonic() >= self.due and self._first_not_finite() is None:
                 self._take_snapshot()
-                self._store_snapshot()
         self._refuse_not_finite()
         self.history.append({
             "epoch": self.epoch,
