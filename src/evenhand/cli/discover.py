@@ -88,8 +88,8 @@ def discover(
     """Find candidate hidden groups without any group label.
 
     Groups are found in train (or val), all rows of train and val are put into them, and they are ranked by how badly
-    the model serves them. The test split stays closed, unless --split asks for what a run has stored of it. Group labels
-    play no part; where they are known, they score what was found.
+    the model serves them. The test split stays closed, unless --split asks for what a run has stored of it. Group
+    labels play no part; where they are known, they score what was found.
 
     \b
     Example:
@@ -291,22 +291,13 @@ def apart_table(found: Discovery) -> Table:
 
 def judged_table(found: Discovery) -> Table:
     """Agreement with known attributes."""
+    from evenhand.discovery.judging import measures
     from evenhand.study.tables import Table
 
     assert found.judgement is not None
-    splits = found.judgement["splits"]
-    first = next(iter(splits.values()))
-    rows = []
-    for name in ("precision", "recall"):
-        rows.append(
-            (f"worst group, best match: {name}", *(_number(own["best_match"][name]) for own in splits.values()))
-        )
-    for label in first["adjusted_rand_index"]:
-        values = (own["adjusted_rand_index"].get(label, nan) for own in splits.values())
-        rows.append((f"adjusted Rand index, {label}", *map(_number, values)))
-    for name in first["auc"]:
-        values = (own["auc"][name]["all"] for own in splits.values())
-        rows.append((f"AUC of minority membership, {name.replace('_', ' ')}", *map(_number, values)))
+    splits = {split: measures(own) for split, own in found.judgement["splits"].items()}
+    names = list(dict.fromkeys(name for own in splits.values() for name in own))
+    rows = [(name, *(_number(own.get(name, nan)) for own in splits.values())) for name in names]
     title = f"Agreement with the known attributes; worst group: {found.judgement['worst_group']}"
     return Table(title, ("measure", *splits), tuple(rows), (found.judgement["note"],))
 

@@ -11,6 +11,7 @@ from evenhand.errors import BadInput
 from evenhand.methods._clusters import k_means, quietly_on_one_thread, some_rows
 
 MOST_BY_SILHOUETTE = 10
+MOST_ROWS = 2**16  # of a class, that decide where its centres are; k-means holds two copies of them
 SILHOUETTE_ROWS = 2000  # of a class; the silhouette takes all their distances
 NUMBERS_AT_ONCE = 2**22
 
@@ -59,7 +60,7 @@ def squared_distances(x_BD: Array, centre_LD: Array) -> Array:
 
 
 def class_centres(rows: Rows, per_class: int | None, seed: int) -> Centres:
-    """k-means of each class's rows; a class without rows has no centres.
+    """k-means of each class's rows, or of 65 536 drawn from them; a class without rows has no centres.
 
     Args:
         per_class: clusters of each class; None: from 2 to 10 by the mean silhouette, for each class on its own.
@@ -69,18 +70,21 @@ def class_centres(rows: Rows, per_class: int | None, seed: int) -> Centres:
     """
     check_clusters(per_class)
     centres, labels, names = [], [], []
-    for c in range(rows.n_classes):
+    for c in np.unique(rows.y).tolist():
         of_class = np.flatnonzero(rows.y == c)
-        if not len(of_class):
-            continue
-        x_MD = rows.features[of_class]
-        k = by_silhouette(x_MD, seed) if per_class is None else per_class
-        found_M = k_means(x_MD, k, seed)
-        for number, cluster in enumerate(np.unique(found_M)):
-            centres.append(x_MD[found_M == cluster].mean(axis=0, dtype=np.float64).astype(np.float32))
-            labels.append(c)
-            names.append(Name(c, str(number + 1)))
-    return Centres(np.stack(centres), np.array(labels), tuple(names))
+        some = of_class[some_rows(len(of_class), MOST_ROWS, seed)]
+        of_class_KD = _centres_of(rows.features[some], per_class, seed)
+        centres.append(of_class_KD)
+        labels += [c] * len(of_class_KD)
+        names += [Name(c, str(number + 1)) for number in range(len(of_class_KD))]
+    return Centres(np.concatenate(centres), np.array(labels), tuple(names))
+
+
+def _centres_of(x_MD: Array, per_class: int | None, seed: int) -> Array:
+    """(K, D) means of the clusters of these rows; clusters without rows are left out."""
+    found_M = k_means(x_MD, by_silhouette(x_MD, seed) if per_class is None else per_class, seed)
+    means = [x_MD[found_M == k].mean(axis=0, dtype=np.float64) for k in np.unique(found_M)]
+    return np.stack(means).astype(np.float32)
 
 
 def by_silhouette(x_MD: Array, seed: int) -> int:

@@ -65,6 +65,14 @@ def _of_split(
     }
 
 
+def measures(own: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of one split by what they are, for a reader."""
+    match = {f"worst group, best match: {name}": own["best_match"][name] for name in ("precision", "recall")}
+    rand = {f"adjusted Rand index, {label}": value for label, value in own["adjusted_rand_index"].items()}
+    areas = {f"AUC of minority membership, {n.replace('_', ' ')}": area["all"] for n, area in own["auc"].items()}
+    return {**match, **rand, **areas}
+
+
 def minorities(truth: Truth, n_classes: int) -> Array:
     """(G,) 1 for a group that is smaller in train than the largest of its class."""
     count_CA = truth.count.reshape(n_classes, -1)
