@@ -108,6 +108,15 @@ def test_a_run_without_weights_or_settings_is_named(own: Any) -> None:
         features.load_model(Run(run.folder), chosen)
 
 
+def test_a_run_that_trained_nothing_has_no_model(own: Any) -> None:
+    run, chosen, _ = own
+    config = json.loads((run.folder / "config.json").read_text())
+    config["method"] = {"name": "clip", "options": {}}
+    (run.folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadInput, match="is of clip, which trains nothing: it has no model to load"):
+        features.load_model(Run(run.folder), chosen)
+
+
 def test_the_data_of_a_run_are_opened_again(made: Any, tmp_path: Path) -> None:
     run, chosen, path = made
     assert features.data_of(run, path=str(path)).fingerprint == chosen.fingerprint

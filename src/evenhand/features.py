@@ -71,6 +71,8 @@ def load_model(run: Run, data: Data) -> Model:
     _check_fingerprint(run, data)
     try:
         of_method, of_settings = run.config["method"], run.config["settings"]
+        if of_method["name"] not in methods.names():
+            raise BadInput(f"{run.folder} is of {of_method['name']}, which trains nothing: it has no model to load")
         method = methods.make(of_method["name"], **of_method["options"])
         settings = Settings(**checked(Settings, of_settings, "training"))
     except (KeyError, TypeError) as error:
