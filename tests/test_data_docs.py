@@ -12,6 +12,7 @@ from PIL import Image
 
 import test_docs
 from evenhand import data, encoders
+from evenhand.data._changes import CHANGES
 from evenhand.inputs.augmentation import augmentation
 
 PAGE = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
@@ -72,7 +73,7 @@ def test_every_augmentation_is_known() -> None:
 
 def test_options_that_are_named_exist() -> None:
     for option in re.findall(r"--set data\.([a-z_]+)=", PAGE):
-        if option not in ("tokenizer", "imbalance_ratio"):
+        if option not in ("tokenizer", *CHANGES):
             assert option in data.find("waterbirds").option_names(), option
     assert "tokenizer" in data.find("text").option_names()
     data.load("digits", imbalance_ratio=8)

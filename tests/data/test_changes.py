@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evenhand import data
 from evenhand.batch import Split
-from evenhand.data._changes import imbalanced, paired, without_minority
+from evenhand.data._changes import imbalanced, paired, partly_known, without_minority
 from evenhand.errors import BadInput
 
 
@@ -71,6 +71,25 @@ def test_without_minority_groups_there_is_one_attribute_value_in_each_class() ->
     changed = data.load("digits", drop_minority=True)
     assert (changed.train.count_G > 0).tolist() == [True, False, False, True]
     assert bool((changed.val.count_G > 0).all())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_a_share_of_each_group_stays_known(share: float) -> None:
+    whole = split([[50, 8], [3, 40]])
+    part = partly_known(whole, share, 0)
+    assert part.count_G.tolist() == [max(round(share * n), int(share > 0)) for n in (50, 8, 3, 40)]
+    assert torch.equal(part.group[part.group >= 0], whole.group[part.group >= 0])
+    assert torch.equal(partly_known(whole, share, 0).group, part.group)
+    assert torch.equal(partly_known(part, 1.0, 0).group, part.group)
+
+
+def test_labels_of_validation_can_be_few() -> None:
+    few = data.load("digits", known_val=0.1)
+    assert few.train.n_unknown == 0
+    assert few.val.n_unknown == pytest.approx(0.9 * len(few.val), rel=0.02)
+    assert int(few.test.count_G.sum()) == len(few.test)
+    with pytest.raises(BadInput, match="known_val must lie in"):
+        data.load("digits", known_val=1.5)
 
 
 def test_any_data_set_takes_it_and_tells() -> None:

@@ -25,16 +25,24 @@ class Changes:
             Section IV.
         drop_minority: every training row is left out that does not have the attribute that goes with its class, so that
             the minority groups never occur in training. Capitani et al. (2024), ClusterFix, Figure 3a.
-        change_seed: which rows are left out.
+        known_train: share of the training rows whose attributes stay known, in [0, 1], drawn within each group (at least
+            one row of each while it is above 0); the others belong to no known group.
+        known_val: the same of validation.
+        change_seed: which rows are left out, and which attributes are hidden.
     """
 
     imbalance_ratio: float | None = None
     drop_minority: bool = False
+    known_train: float = 1.0
+    known_val: float = 1.0
     change_seed: int = 0
 
     def __post_init__(self) -> None:
         if self.imbalance_ratio is not None and self.imbalance_ratio < 1:
             raise BadInput(f"imbalance_ratio must be at least 1, got {self.imbalance_ratio}")
+        for name in ("known_train", "known_val"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadInput(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         if self.change_seed < 0:
             raise BadInput(f"change_seed must not be negative, got {self.change_seed}")
 
@@ -44,7 +52,7 @@ class Changes:
         Raises:
             BadInput: a change does not fit the data.
         """
-        if self.imbalance_ratio is None and not self.drop_minority:
+        if replace(self, change_seed=0) == Changes():
             return data
         train = data.train
         if self.imbalance_ratio is not None:
@@ -52,7 +60,8 @@ class Changes:
         train = without_minority(train) if self.drop_minority else train
         return replace(
             data,
-            train=train,
+            train=partly_known(train, self.known_train, self.change_seed),
+            val=partly_known(data.val, self.known_val, self.change_seed),
             fingerprint=digest(data.fingerprint, self),
             options={**data.options, **given},
         )
@@ -105,6 +114,31 @@ def without_minority(split: Split) -> Split:
         raise BadInput("drop_minority needs an attribute with at least two values")
     pair_C = paired(split.count_G.view(split.n_classes, split.n_attributes).cpu())
     return split.subset(torch.nonzero(split.attribute.cpu() == pair_C[split.y.cpu()]).flatten())
+
+
+def partly_known(split: Split, share: float, seed: int) -> Split:
+    """The split with the attributes hidden of all but a `share` of the rows of each group.
+
+    Raises:
+        BadInput: there are no attributes to hide.
+    """
+    import torch
+
+    from evenhand import sampling
+
+    if share == 1:
+        return split
+    if split.attributes is None:
+        raise BadInput("known_train and known_val need attributes that could be hidden")
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
+    group_N = split.group.cpu()
+    label_N = torch.where(group_N < 0, split.n_groups, group_N)
+    rank_N = torch.empty_like(order)
+    rank_N[order] = sampling.rank_within_label(label_N[order])
+    kept_G = (share * split.count_G.cpu()).round().long().clamp(min=int(share > 0))
+    hidden_N = rank_N >= torch.cat((kept_G, torch.zeros(1, dtype=torch.int64)))[label_N]
+    attributes = split.attributes.masked_fill(hidden_N.to(split.attributes.device)[:, None], -1)
+    return replace(split, attributes=attributes)
 
 
 def paired(count_CA: Tensor) -> Tensor:
