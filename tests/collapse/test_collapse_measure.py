@@ -16,7 +16,7 @@ from evenhand.collapse import Classifier, Moments, PredictionBias, RowPass, caut
 
 def everything(features, y, group, classifier, *, classes: int, attributes: int) -> tuple[Moments, dict]:
     found = moments(features, y, group, classes=classes, attributes=attributes)
-    rows, bias = RowPass(found, classifier), PredictionBias(classes, attributes)
+    rows, bias = RowPass(found, classifier, frame=True), PredictionBias(classes, attributes)
     rows.update(features, y, group)
     logits = torch.as_tensor(features, dtype=torch.float64) @ classifier.weight_CD.T + classifier.bias_C
     bias.update(logits.softmax(1), y, group)
@@ -116,6 +116,15 @@ def test_nothing_crashes(dimensions: int, classes: int, kind: str) -> None:
         assert found.everything().spread_KD.abs().max() == 0
         assert math.isnan(values["nc1_papyan"])
     cautions(found)
+
+
+def test_many_groups_are_not_compared_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, y, group = clouds(50, 3, 2, 2)
+    found = moments(features, y, group, attributes=2)
+    paired = {name for name in measure(found) if "group_means" in name} | {"nc1_cdnv_groups"}
+    monkeypatch.setattr("evenhand.collapse.measures.MOST_PAIRED", 3)
+    assert set(measure(found)) & paired == set()
+    assert "cdnv" not in group_table(found)
 
 
 def test_cautions() -> None:

@@ -12,7 +12,7 @@ from evenhand.errors import BadInput
 
 
 def second_pass(found, features, y, group=None, classifier=None) -> RowPass:
-    rows = RowPass(found, classifier)
+    rows = RowPass(found, classifier, frame=True)
     rows.update(features, y, group)
     return rows
 
@@ -103,6 +103,7 @@ def test_what_cannot_be_said_is_nan() -> None:
     assert rows.accuracy().isnan().all()
     assert rows.frame_accuracy().isnan().all()  # 8 classes have no simplex in 2 dimensions
     assert rows.nearest_accuracy().isfinite().all()
+    assert RowPass(example(), CLASSIFIER).frame_accuracy().isnan().all()  # not asked for
 
 
 def test_what_does_not_fit_is_said() -> None:
@@ -113,5 +114,9 @@ def test_what_does_not_fit_is_said() -> None:
         rows.merge(RowPass(moments(FEATURES + 1, LABELS, classes=3), CLASSIFIER))
     with pytest.raises(BadInput, match="same class means"):
         rows.merge(RowPass(example()))
+    with pytest.raises(BadInput, match="same class means"):
+        rows.merge(RowPass(example(), CLASSIFIER._replace(bias_C=CLASSIFIER.bias_C + 1)))
+    with pytest.raises(BadInput, match="same class means"):
+        rows.merge(RowPass(example(), CLASSIFIER, frame=True))
     with pytest.raises(BadInput, match=r"features must have shape \[N, 3\]"):
         rows.update(np.zeros((2, 2)), np.zeros(2, dtype=int))

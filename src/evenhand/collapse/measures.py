@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from . import duality, frame, outliers, pairs, variability, vectors
-from .cells import nan_mean
+from .cells import Centre, nan_mean
 from .classifier import Classifier, class_mean_angle, weight_norm
 from .moments import Moments
 from .prediction_bias import PredictionBias
@@ -15,6 +15,9 @@ from .rows import RowPass
 
 Scalars = dict[str, float]
 Table = dict[str, list[float]]
+
+MOST_PAIRED = 4096  # with more groups, what compares every two of them is left out
+_CENTRES: dict[str, Centre] = {"": "classes", "_rows": "rows"}
 
 
 def measure(
@@ -31,7 +34,7 @@ def measure(
     `moments` alone: `nc1_…` (those of Papyan only if it is `full`), `nc2_…_means`, `d_cls`, `d_maj`, `d_min`. With a
     `classifier`: `nc2_…_weights`, `nc3_…`, `w_sim`. With `rows`: `nc1_distance…`, `nc4_…`. With `bias`:
     `bias_gradient`. With `outside`, the moments of outliers: `nc5_cosine`. `count_G` are rows of each group in
-    training, by which majority and minority are told.
+    training, by which majority and minority are told. What compares every two groups is left out above `MOST_PAIRED`.
 
     Names that end in `_rows` have the mean of all rows for centre, all others that have one the mean of class means;
     `nc1_papyan_sum` is not divided by C; `nc2_equinorm_population` divides by K in the standard deviation.
@@ -54,24 +57,24 @@ def measure(
 def _of_moments(moments: Moments, count_G: Tensor | None) -> Scalars:
     classes, groups = moments.classes(), moments.groups()
     means_CD = classes.centred_KD()
-    found = {}
+    found: Scalars = {}
     if moments.full:
-        found = {
-            "nc1_papyan": variability.papyan(moments),
-            "nc1_papyan_rows": variability.papyan(moments, centre="rows"),
-            "nc1_papyan_sum": variability.papyan(moments, per_class=False),
-            "nc1_papyan_sum_rows": variability.papyan(moments, centre="rows", per_class=False),
-        }
+        C = int(classes.present_K.sum())
+        for name, centre in _CENTRES.items():
+            total = variability.papyan(moments, centre=centre, per_class=False)
+            found[f"nc1_papyan_sum{name}"] = total
+            found[f"nc1_papyan{name}"] = total / max(C, 1)
+    if moments.n_groups <= MOST_PAIRED:
+        found["nc1_cdnv_groups"] = variability.cdnv(groups)
+        found |= _geometry(groups.centred_KD(), "group_means")
     return found | {
         "nc1_quotient": variability.quotient(moments),
         "nc1_quotient_rows": variability.quotient(moments, centre="rows"),
         "nc1_cdnv": variability.cdnv(classes),
-        "nc1_cdnv_groups": variability.cdnv(groups),
         "nc1_group_variance": nan_mean(variability.variance(groups)),
         "nc1_squared_distance_sum": float(variability.squared_distance(moments).nansum()),
         **_geometry(means_CD, "means"),
         **_geometry(classes.centred_KD("rows"), "means_rows"),
-        **_geometry(groups.centred_KD(), "group_means"),
         "nc2_frame_distance_means": frame.nearest_frame(means_CD).distance,
         "d_cls": pairs.class_cosine(moments),
         "d_maj": pairs.majority_cosine(moments, count_G),
@@ -173,8 +176,9 @@ def group_table(moments: Moments, classifier: Classifier | None = None, *, rows:
         "variance_norm": variability.variance_norm(groups),
         "feature_norm": groups.norm_K,
         "feature_norm_sd": variability.norm_spread(groups),
-        "cdnv": variability.cdnv_pairs(groups).nanmean(1),
     }
+    if moments.n_groups <= MOST_PAIRED:
+        columns["cdnv"] = variability.cdnv_pairs(groups).nanmean(1)
     if classifier is not None:
         columns["weight_cosine"] = duality.weight_cosine(moments, classifier)
     return _lists(columns | _row_columns(rows, "group"))

@@ -54,6 +54,8 @@ class Moments:
     _norm_G: Tensor = field(init=False, repr=False)  # noqa: N815 sum of lengths
     _scatter_DD: Tensor | None = field(init=False, repr=False, default=None)  # noqa: N815 blocks on and above the diagonal
 
+    _known: dict[int, Cells] = field(init=False, repr=False, default_factory=dict)
+
     def __post_init__(self) -> None:
         _checked.sizes(n_features=self.n_features, n_classes=self.n_classes, n_attributes=self.n_attributes)
         self.device = torch.device(self.device)
@@ -83,26 +85,34 @@ class Moments:
         group = _checked.groups(y_N, group_N, len(features), self.n_classes, self.n_attributes, device=device)
         # A chunk has far more rows than there are groups, since joining adds a row a group to its Gram product.
         at_once = max(NUMBERS_AT_ONCE // self.n_features, 8 * self.n_groups)
-        at_once = max(1, min(at_once, MOST_NUMBERS // self.n_features))
+        at_once = max(1, min(at_once, MOST_NUMBERS // self.n_features, len(features)))
+        buffers = _Buffers(at_once + self.n_groups)
         for begin in range(0, len(features), at_once):
             x_BD = _checked.working(features[begin : begin + at_once], device)
-            self._add(x_BD, group[begin : begin + at_once], begin)
+            self._add(x_BD, group[begin : begin + at_once], begin, buffers)
 
-    def _add(self, x_BD: Tensor, group_B: Tensor, begin: int) -> None:
+    def _add(self, x_BD: Tensor, group_B: Tensor, begin: int, buffers: _Buffers) -> None:
         norm_B = torch.linalg.vector_norm(x_BD, dim=1)
         if not bool(norm_B.isfinite().all()):
             row = begin + int(torch.nonzero(~norm_B.isfinite())[0])
             raise BadInput(f"features must be finite, but row {row} has length {float(norm_B[row - begin])}")
         segments = Segments(group_B, self.n_groups)
-        rest_BD, mean_PD = _centred(x_BD, segments)
+        rest_RD, other_RD = buffers.like(x_BD)
+        rest_BD, other_BD = rest_RD[: len(x_BD)], other_RD[: len(x_BD)]
+        mean_PD = _centre(x_BD, segments, rest_BD, other_BD)
         norm_P = self._norm_G.new_zeros(len(mean_PD)).index_add_(0, segments.own_B, norm_B.double())
-        part = Cells(segments.count_P.double(), mean_PD, segments.sum(rest_BD.square()), norm_P)
+        part = Cells(
+            segments.count_P.double(), mean_PD, segments.sum(torch.mul(rest_BD, rest_BD, out=other_BD)), norm_P
+        )
         step_PD = self._join(segments.group_P, part)
         if self._scatter_DD is not None:
-            add_gram(self._scatter_DD, torch.cat([rest_BD, step_PD.to(rest_BD.dtype)]))
+            n_rows = len(x_BD) + len(step_PD)
+            rest_RD[len(x_BD) : n_rows] = step_PD
+            add_gram(self._scatter_DD, rest_RD[:n_rows])
 
     def _join(self, group_P: Tensor, part: Cells) -> Tensor:
         """Add the rows of distinct groups; (P, D) whose Gram product is the scatter between the old rows and these."""
+        self._known.clear()
         before_P = self.count_G[group_P]
         share_P = part.count_K / (before_P + part.count_K).clamp(min=1)
         delta_PD = part.mean_KD - self._mean_GD[group_P]
@@ -151,7 +161,12 @@ class Moments:
         return self._together(self.n_groups)
 
     def _together(self, size: int) -> Cells:
-        """Each `size` consecutive groups as one cell."""
+        """Each `size` consecutive groups as one cell; kept until there are more rows."""
+        if size not in self._known:
+            self._known[size] = self._cells(size)
+        return self._known[size]
+
+    def _cells(self, size: int) -> Cells:
         count_KS = self.count_G.view(-1, size)
         count_K = count_KS.sum(1)
         share_KS = count_KS / count_K[:, None]  # 0 / 0: NaN without rows
@@ -179,13 +194,32 @@ class Moments:
         return within_DD + offset_GD.T @ offset_GD
 
 
-def _centred(x_BD: Tensor, segments: Segments) -> tuple[Tensor, Tensor]:
-    """(B, D) rows as seen from the mean of their group, in their precision, and (P, D) these means, in float64."""
+class _Buffers:
+    """Memory for a chunk of rows, twice, used for all chunks: new memory costs more time than what is done in it."""
+
+    def __init__(self, n_rows: int) -> None:
+        self._n_rows = n_rows
+        self._both: tuple[Tensor, Tensor] | None = None
+
+    def like(self, x_BD: Tensor) -> tuple[Tensor, Tensor]:
+        if self._both is None:
+            shape = (self._n_rows, x_BD.shape[1])
+            self._both = x_BD.new_empty(shape), x_BD.new_empty(shape)
+        return self._both
+
+
+def _centre(x_BD: Tensor, segments: Segments, rest_BD: Tensor, other_BD: Tensor) -> Tensor:
+    """(P, D) float64 group means; afterwards `rest_BD` has the rows as seen from them, `other_BD` anything."""
+
+    def seen_from(from_BD: Tensor, place_PD: Tensor) -> None:
+        torch.index_select(place_PD.to(x_BD.dtype), 0, segments.own_B, out=other_BD)
+        torch.sub(from_BD, other_BD, out=rest_BD)
+
     # A row of the group is never far off. From there, its mean, as this precision has it; from there, what that rounds.
     first_PD = segments.first(x_BD)
-    about_PD = segments.mean(x_BD - first_PD.index_select(0, segments.own_B))
-    near_PD = (first_PD.double() + about_PD).to(x_BD.dtype)
-    rest_BD = x_BD - near_PD.index_select(0, segments.own_B)
+    seen_from(x_BD, first_PD)
+    near_PD = (first_PD.double() + segments.mean(rest_BD)).to(x_BD.dtype)
+    seen_from(x_BD, near_PD)
     offset_PD = segments.mean(rest_BD)
-    rest_BD -= offset_PD.to(x_BD.dtype).index_select(0, segments.own_B)
-    return rest_BD, near_PD.double() + offset_PD
+    seen_from(rest_BD, offset_PD)
+    return near_PD.double() + offset_PD

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -10,11 +12,13 @@ from evenhand.errors import BadInput
 from . import _checked
 from ._checked import Array
 from ._gram import exactly
+from .cells import Cells
 from .classifier import Classifier
 from .frame import nearest_frame
-from .moments import NUMBERS_AT_ONCE, Moments
+from .moments import Moments
 from .vectors import lengths
 
+NUMBERS_AT_ONCE = 2**19  # of features or scores: stays in the cache
 _COLUMNS = ("count", "distance", "nearest", "nearest_frame", "correct", "agree", "agree_without_bias", "agree_frame")
 
 
@@ -31,33 +35,20 @@ class RowPass:
 
     Args:
         moments: gives the class means; what is added to it later is not seen.
-        classifier: needed for agreement only, which is NaN without it.
+        classifier: needed for its accuracy and for agreement, which are NaN without it.
+        frame: also compare with the simplex nearest to the class means, which is NaN otherwise.
 
     Raises:
         BadInput: the classifier is of other classes or features.
     """
 
-    def __init__(self, moments: Moments, classifier: Classifier | None = None) -> None:
+    def __init__(self, moments: Moments, classifier: Classifier | None = None, *, frame: bool = False) -> None:
         self.n_classes, self.n_attributes = moments.n_classes, moments.n_attributes
         self.n_features, self._device = moments.n_features, torch.device(moments.device)
         self._sum_GK = torch.zeros(moments.n_groups, len(_COLUMNS), dtype=torch.float64, device=self._device)
-        classes = moments.classes()
-        # Float32 holds this centre exactly, so that what is subtracted here and from the rows is the same.
-        self._centre_D = classes.centre_D().nan_to_num(0).float().double()
-        self._mean_CD = (classes.mean_KD - self._centre_D).nan_to_num(0)
-        absent_C = torch.where(classes.present_K, 0.0, -torch.inf).double()
-        frame = nearest_frame(classes.centred_KD())
-        self._has_frame = not bool(frame.frame_KD.isnan().all())
-        # Each is a linear classifier of centred features: nearest mean, nearest frame, the network's without bias.
-        weights = [2 * self._mean_CD, frame.frame_KD.nan_to_num(0)]
-        offsets = [absent_C - self._mean_CD.square().sum(1), absent_C]
-        self._bias_C = None
-        if classifier is not None:
-            classifier = classifier.fits(moments.n_classes, moments.n_features).to(self._device)
-            self._bias_C = classifier.bias_C
-            weights.append(classifier.weight_CD)
-            offsets.append(classifier.weight_CD @ self._centre_D)
-        self._weight_DK, self._offset_K = torch.cat(weights).T.contiguous(), torch.cat(offsets)
+        fitting = classifier and classifier.fits(self.n_classes, self.n_features).to(self._device)
+        reference = _reference(moments.classes(), fitting, frame=frame)
+        self._references = {torch.float64: reference, torch.float32: reference.to(torch.float32)}
 
     @torch.no_grad()
     def update(self, features_ND: Array, y_N: Array, group_N: Array | None = None) -> None:
@@ -69,24 +60,30 @@ class RowPass:
         features = _checked.table("features", features_ND, self.n_features)
         y = _checked.indices("y", y_N, len(features), self.n_classes, self._device)
         group = _checked.groups(y_N, group_N, len(features), self.n_classes, self.n_attributes, device=self._device)
-        at_once = max(1, NUMBERS_AT_ONCE // (self.n_features + len(self._offset_K)))
+        at_once = max(1, NUMBERS_AT_ONCE // max(self.n_features, self.n_classes))
         for begin in range(0, len(features), at_once):
             rows = slice(begin, begin + at_once)
             self._add(_checked.working(features[rows], self._device), y[rows], group[rows])
 
     def _add(self, x_BD: Tensor, y_B: Tensor, group_B: Tensor) -> None:
-        centred_BD = x_BD - self._centre_D.to(x_BD)
-        apart_BD = centred_BD - self._mean_CD.to(x_BD).index_select(0, y_B)
-        with exactly():
-            score_BK = torch.addmm(self._offset_K.to(x_BD), centred_BD, self._weight_DK.to(x_BD))
-        nearest_B, frame_B, *rest = (score_BC.argmax(1) for score_BC in torch.split(score_BK, self.n_classes, 1))
-        columns = [torch.ones_like(y_B), lengths(apart_BD), nearest_B == y_B, frame_B == y_B]
-        if self._bias_C is not None:
-            plain_B = rest[0]
-            prediction_B = (score_BK[:, -self.n_classes :] + self._bias_C.to(x_BD)).argmax(1)
-            columns += [prediction_B == y_B, prediction_B == nearest_B, plain_B == nearest_B, prediction_B == frame_B]
-        for k, column_B in enumerate(columns):
-            self._sum_GK[:, k].index_add_(0, group_B, column_B.double())
+        reference = self._references[x_BD.dtype]
+        centred_BD = x_BD - reference.centre_D
+        apart_BD = centred_BD - reference.mean_CD.index_select(0, y_B)
+        nearest_B = _scores(centred_BD, reference.mean_CD, reference.nearest_C).argmax(1)
+        columns = {"count": torch.ones_like(y_B), "distance": lengths(apart_BD), "nearest": nearest_B == y_B}
+        if reference.frame_CD is not None:
+            frame_B = _scores(centred_BD, reference.frame_CD, reference.absent_C).argmax(1)
+            columns["nearest_frame"] = frame_B == y_B
+        if reference.network is not None:
+            score_BC = _scores(centred_BD, reference.network.weight_CD, reference.offset_C)
+            columns["agree_without_bias"] = score_BC.argmax(1) == nearest_B
+            prediction_B = score_BC.add_(reference.network.bias_C).argmax(1)
+            columns["correct"] = prediction_B == y_B
+            columns["agree"] = prediction_B == nearest_B
+            if reference.frame_CD is not None:
+                columns["agree_frame"] = prediction_B == frame_B
+        for name, column_B in columns.items():
+            self._sum_GK[:, _COLUMNS.index(name)].index_add_(0, group_B, column_B.double())
 
     def merge(self, other: RowPass) -> RowPass:
         """What both have seen, on the device of this one; both must have begun with the same moments and classifier.
@@ -94,8 +91,7 @@ class RowPass:
         Raises:
             BadInput: they did not.
         """
-        mine, theirs = (torch.cat([one._weight_DK, one._offset_K[None]]).cpu() for one in (self, other))
-        if not torch.equal(mine, theirs) or (self._bias_C is None) != (other._bias_C is None):
+        if not self._references[torch.float64].equals(other._references[torch.float64]):
             raise BadInput("passes to be merged must compare with the same class means and classifier")
         both: RowPass = object.__new__(RowPass)
         both.__dict__.update(self.__dict__, _sum_GK=self._sum_GK + other._sum_GK.to(self._device))
@@ -137,17 +133,18 @@ class RowPass:
         """(K,) accuracy of the simplex nearest to the centred class means, as a classifier of centred features.
 
         If classes are unequal with it too, that is the features' doing (Cui et al. 2024, Classes are not equal, Figure
-        5(d), who train with such a classifier). NaN where there is no such simplex: fewer dimensions than C - 1.
+        5(d), who train with such a classifier). NaN without `frame`, or with fewer dimensions than C - 1.
         """
         return self._mean("nearest_frame", per)
 
     def frame_agreement(self, per: str = "all") -> Tensor:
-        """(K,) share of rows where that simplex and the classifier predict the same; NaN without either."""
+        """(K,) share of rows where that simplex and the classifier predict the same; NaN as both."""
         return self._mean("agree_frame", per)
 
     def _mean(self, column: str, per: str) -> Tensor:
+        reference = self._references[torch.float64]
         needs_classifier = column.startswith("agree") or column == "correct"
-        if (needs_classifier and self._bias_C is None) or ("frame" in column and not self._has_frame):
+        if (needs_classifier and reference.network is None) or ("frame" in column and reference.frame_CD is None):
             return torch.full_like(self._pooled("count", per), torch.nan)
         return self._pooled(column, per) / self._pooled("count", per)
 
@@ -163,3 +160,53 @@ class RowPass:
             case "group":
                 return sum_CA.flatten()
         raise BadInput(f"per must be 'all', 'class', 'attribute' or 'group', got {per!r}")
+
+
+class _Reference(NamedTuple):
+    """What rows are compared with, as seen from the centre.
+
+    `nearest_C` and `absent_C` are -inf for a class without rows; `offset_C` are the network's logits of the centre.
+    """
+
+    centre_D: Tensor  # noqa: N815
+    mean_CD: Tensor  # noqa: N815
+    nearest_C: Tensor  # noqa: N815
+    absent_C: Tensor  # noqa: N815
+    network: Classifier | None
+    offset_C: Tensor  # noqa: N815
+    frame_CD: Tensor | None  # noqa: N815
+
+    def to(self, where: torch.dtype | str) -> _Reference:
+        """The same in another precision, or elsewhere."""
+        network = self.network and Classifier(*(values.to(where) for values in self.network))
+        frame_CD = None if self.frame_CD is None else self.frame_CD.to(where)
+        centre_D, mean_CD, nearest_C, absent_C, offset_C = (values.to(where) for values in (*self[:4], self.offset_C))
+        return _Reference(centre_D, mean_CD, nearest_C, absent_C, network, offset_C, frame_CD)
+
+    def equals(self, other: _Reference) -> bool:
+        """Whether all is the same, on whatever devices."""
+        pairs = zip(self._tensors(), other._tensors(), strict=True)
+        return all(a is b if a is None or b is None else torch.equal(a.cpu(), b.cpu()) for a, b in pairs)
+
+    def _tensors(self) -> list[Tensor | None]:
+        return [*self[:4], *(self.network or (None, None)), *self[5:]]
+
+
+def _reference(classes: Cells, network: Classifier | None, *, frame: bool) -> _Reference:
+    # Float32 holds this centre exactly, so that what is subtracted from means and from rows is the same.
+    centre_D = classes.centre_D().nan_to_num(0).float().double()
+    mean_CD = (classes.mean_KD - centre_D).nan_to_num(0)
+    absent_C = torch.where(classes.present_K, 0.0, -torch.inf).double()
+    frame_CD = nearest_frame(classes.centred_KD()).frame_KD if frame else None
+    if frame_CD is not None:
+        frame_CD = None if bool(frame_CD.isnan().all()) else frame_CD.nan_to_num(0)
+    # The nearest mean is that of the largest product less half its own squared length.
+    nearest_C = absent_C - mean_CD.square().sum(1) / 2
+    offset_C = torch.zeros_like(absent_C) if network is None else network.weight_CD @ centre_D
+    return _Reference(centre_D, mean_CD, nearest_C, absent_C, network, offset_C, frame_CD)
+
+
+def _scores(centred_BD: Tensor, weight_CD: Tensor, bias_C: Tensor) -> Tensor:
+    """(B, C) of a linear classifier."""
+    with exactly():
+        return torch.addmm(bias_C, centred_BD, weight_CD.T)
