@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from small_images import pictures
 
+from evenhand import study
 from evenhand.data._base import Data, Sealed
 from evenhand.errors import BadInput
 from evenhand.execute import execute
@@ -194,3 +195,18 @@ def test_of_two_processes_one_makes_the_encoder_and_the_other_waits_for_it(two_p
     assert told == [[(3, True)], [(1, False), (2, False), (3, False)]]
     assert [name.partition("-")[0] for name in pretrained(tmp_path)] == ["barlowtwins"]
     assert len(list(tmp_path.glob("*/metrics.json"))) == 2
+
+
+@pytest.mark.slow
+def test_a_comparison_in_workers_makes_one_encoder_and_tells_how_far_it_is(tmp_path: Path) -> None:
+    told: list[study.Progress] = []
+    study.compare(
+        "digits", ["erm", "rwg"], out=tmp_path, seeds=1, n_workers=2, on_progress=told.append,
+        settings=SETTINGS | {"widths": (4, 4, 4)}, data_options={"copies": "1"},
+    )  # fmt: skip
+    file = next(iter((tmp_path / "pretrained").iterdir()))
+    reasons = sorted(progress.reason for progress in told if progress.kind == "pretraining")
+    assert reasons[-2:] == [f"pretraining by barlowtwins, epoch {epoch} of 3" for epoch in (1, 2)]
+    assert [reason.endswith(str(file)) for reason in reasons] == [True, True, False, False]
+    assert sum("(found)" in reason for reason in reasons) == 1
+    assert [progress.kind for progress in told].count("done") == 2
