@@ -25,8 +25,8 @@ class Changes:
             Section IV.
         drop_minority: every training row is left out that does not have the attribute that goes with its class, so that
             the minority groups never occur in training. Capitani et al. (2024), ClusterFix, Figure 3a.
-        known_train: share of the training rows whose attributes stay known, in [0, 1], drawn within each group (at least
-            one row of each while it is above 0); the others belong to no known group.
+        known_train: share of the training rows whose attributes stay known, in [0, 1], drawn within each group (at
+            least one row of each while it is above 0); the others belong to no known group.
         known_val: the same of validation.
         change_seed: which rows are left out, and which attributes are hidden.
     """
