@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ import torch
 
 import tiny
 from evenhand import methods
-from evenhand.batch import Split
+from evenhand.batch import Batch, Split
+from evenhand.methods._base import Method, State
+from evenhand.model import Model
 from evenhand.settings import Settings
 from evenhand.train import fit
 
@@ -52,3 +56,52 @@ def test_groups_change_nothing(name: str) -> None:
 
 def test_the_methods_without_groups_are_among_them() -> None:
     assert {"jtt", "lff", "george", "bpa", "clusterfix"} <= set(GROUP_FREE)
+
+
+# --- a training that is stopped: what the second stage knows of the first is part of its snapshots ---
+
+STAGED: dict[str, tuple[str, dict[str, Any]]] = {
+    "bpa": ("bpa", {"erm_epochs": 1, "refresh_every": 2}),
+    "clusterfix": ("clusterfix", {"erm_epochs": 1}),
+    "george": ("george", {"erm_epochs": 1, "clusters": 2, "adjustment": 1.0}),
+    "jtt": ("jtt", {"upweight": 3}),
+    "jtt, moving": ("jtt", {"upweight": 3, "errors": "moving"}),
+    "lff": ("lff", {}),
+}
+
+
+class _Stop(Exception):
+    pass
+
+
+def stop_after(steps: int, method: Method, patched: pytest.MonkeyPatch) -> None:
+    """Make the loss of every stage's method fail once so many have been computed."""
+    taken: Counter[str] = Counter()
+
+    def stopping(original: Any) -> Any:
+        def loss(self: Method, batch: Batch, model: Model, state: State) -> torch.Tensor:
+            taken["losses"] += 1
+            if taken["losses"] > steps:
+                raise _Stop
+            found: torch.Tensor = original(self, batch, model, state)
+            return found
+
+        return loss
+
+    for cls in {type(stage.method) for stage in method.stages()}:
+        patched.setattr(cls, "loss", stopping(cls.loss))
+
+
+@pytest.mark.parametrize("name", STAGED)
+@pytest.mark.parametrize("steps", [3, 4, 6, 9])  # an epoch of plain training has 4
+def test_a_stopped_training_continues(name: str, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = methods.make(STAGED[name][0], **STAGED[name][1])
+    train, val = (tiny.split(60, seed=seed).without_groups() for seed in (0, 1))
+    wanted = fit(tiny.network(), method, train, val, SETTINGS).model.state_dict()
+    file = tmp_path / "snapshot.pt"
+    with monkeypatch.context() as patched:
+        stop_after(steps, method, patched)
+        with pytest.raises(_Stop):
+            fit(tiny.network(), method, train, val, SETTINGS, checkpoint=file, checkpoint_every=0)
+    found = fit(tiny.network(), method, train, val, SETTINGS, checkpoint=file).model.state_dict()
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 import tiny
-from evenhand.batch import Batch, Split
+from evenhand.batch import Split
 from evenhand.errors import BadInput
 from evenhand.methods._errors import RecordedERM, recorded_errors
 from evenhand.methods.erm import ERM
@@ -160,40 +159,6 @@ def test_rows_that_stage_one_gets_wrong_are_learnt_better() -> None:
         loss_N = torch.nn.functional.cross_entropy(model(train.inputs.x), train.y, reduction="none")
         losses.append(loss_N[hard.wrong_N].mean())  # type: ignore[index]
     assert losses[1] < losses[0]
-
-
-class _Stop(Exception):
-    pass
-
-
-@pytest.mark.parametrize("kind", ["frozen", "moving"])
-@pytest.mark.parametrize("steps", [3, 8, 9, 13])
-def test_a_stopped_training_continues_with_its_errors(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, steps: int
-) -> None:
-    train, val = tiny.split().without_groups(), tiny.split(seed=1).without_groups()
-    method, file = JTT(errors=kind, erm_epochs=2, upweight=3), tmp_path / "snapshot.pt"
-    wanted = fit(tiny.network(), method, train, val, SETTINGS).model.state_dict()
-    left = steps
-
-    def stopping(original: Any) -> Any:
-        def loss(self: Any, batch: Batch, model: Model, state: Any) -> Tensor:
-            nonlocal left
-            if left == 0:
-                raise _Stop
-            left -= 1
-            found: Tensor = original(self, batch, model, state)
-            return found
-
-        return loss
-
-    with monkeypatch.context() as patched:
-        for cls in (ERM, RecordedERM, JTT):
-            patched.setattr(cls, "loss", stopping(cls.loss))
-        with pytest.raises(_Stop):
-            fit(tiny.network(), method, train, val, SETTINGS, checkpoint=file, checkpoint_every=0)
-    found = fit(tiny.network(), method, train, val, SETTINGS, checkpoint=file).model.state_dict()
-    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
 
 
 # --- errors ---
