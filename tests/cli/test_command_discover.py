@@ -31,7 +31,7 @@ def test_groups_of_a_run_are_found_shown_and_written(evenhand: Any, trained: Any
     done = evenhand("discover", run, "--data", path, "--clusters", 2, "--out", out, "--json", tmp_path / "d.json")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(
-        "4 groups found in train, by clusters of features of the run; by accuracy on val, %, worst first\n"
+        "4 groups found in train (clusters, on features of the run); by accuracy on val, %, worst first\n"
     )
     for part in (
         "Rows of train: the most typical, and the most critical by loss",
@@ -39,7 +39,7 @@ def test_groups_of_a_run_are_found_shown_and_written(evenhand: Any, trained: Any
         "Agreement with the known attributes; worst group: hired=",
         "The known attributes were used to score what was found, and for nothing else.",
         f"Written to {out}: groups.parquet, discovery.json.",
-        f"evenhand audit {out / 'groups.parquet'} --label y --prediction prediction --group group",
+        f"evenhand audit {out / 'groups.parquet'} --label y --prediction prediction --group group --group split",
     ):
         assert part in done.out
     assert sorted(each.name for each in out.iterdir()) == ["discovery.json", "groups.parquet"]
@@ -88,10 +88,10 @@ def test_stored_predictions_need_no_data(evenhand: Any, trained: Any, tmp_path: 
 def test_data_without_a_model(evenhand: Any, people: Path) -> None:
     done = evenhand("discover", people, "--clusters", "auto")
     assert done.code == 0
-    assert "found in train, by clusters of inputs as they are; smallest first" in done.out
+    assert "found in train (clusters, on inputs as they are); smallest first" in done.out
     assert "accuracy" not in done.out.replace("known attributes", "")
     by_encoder = evenhand("discover", people, "--encoder", "mlp", "--weights", "none")
-    assert "by clusters of mlp with weights none" in by_encoder.out
+    assert "(clusters, on mlp with weights none)" in by_encoder.out
 
 
 def test_images_get_a_contact_sheet(evenhand: Any, tmp_path: Path) -> None:

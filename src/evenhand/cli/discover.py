@@ -95,7 +95,7 @@ def discover(
     Example:
       evenhand discover runs/erm-seed0-3f9a2c81d07b --out found
       evenhand train digits --method groupdro --groups-from found/groups.parquet --out runs
-      evenhand audit found/groups.parquet --label y --prediction prediction --group group
+      evenhand audit found/groups.parquet --label y --prediction prediction --group group --group split
     """
     from evenhand.cli import _choices, _tables
     from evenhand.discovery import kinds
@@ -247,7 +247,7 @@ def groups_table(found: Discovery) -> Table:
         figures = (percent(own.accuracy), f"[{percent(own.low)}, {percent(own.high)}]", _number(own.loss))
         counts = (str(group.figures[split].count) for split in (by, *sizes))
         rows.append((group.name, *(figures if columns else ()), *[_number(own.score)] * scored, *counts))
-    title = f"{len(found.groups)} groups found in {found.looked_at}, by {_kind(found)} of {source.about['features']}"
+    title = f"{len(found.groups)} groups found in {found.looked_at} ({_kind(found)}, on {source.about['features']})"
     order = "smallest first" if not columns else f"by accuracy on {by}, %, worst first"
     header = ("group", *columns, *[found.score.replace("_", " ")] * scored, f"{by} rows", *sizes)
     return Table(f"{title}; {order}", header, tuple(rows), tuple(_notes(found)))
@@ -298,7 +298,8 @@ def judged_table(found: Discovery) -> Table:
     splits = {split: measures(own) for split, own in found.judgement["splits"].items()}
     names = list(dict.fromkeys(name for own in splits.values() for name in own))
     rows = [(name, *(_number(own.get(name, nan)) for own in splits.values())) for name in names]
-    title = f"Agreement with the known attributes; worst group: {found.judgement['worst_group']}"
+    which = "worst" if found.source.has_predictions else "smallest"
+    title = f"Agreement with the known attributes; {which} group: {found.judgement['worst_group']}"
     return Table(title, ("measure", *splits), tuple(rows), (found.judgement["note"],))
 
 
@@ -319,7 +320,8 @@ def _say_next(found: Discovery, out: Path) -> None:
     if "train" in found.placed:
         say(f"To train by these groups: evenhand train DATA --method groupdro --groups-from {out / TABLE} …")
     if found.source.has_predictions:
-        say(f"To audit them: evenhand audit {out / TABLE} --label y --prediction prediction --group group")
+        columns = "--label y --prediction prediction --group group --group split"
+        say(f"To audit them: evenhand audit {out / TABLE} {columns}")
 
 
 def _kind(found: Discovery) -> str:

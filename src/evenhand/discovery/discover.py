@@ -9,6 +9,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from evenhand.discovery.examples import Examples, apart, examples, excerpt
 from evenhand.discovery.judging import judge
@@ -65,7 +66,8 @@ class Discovery:
         if split is None or not self.source.feature_names:
             return [[] for _ in self.groups]
         rows, cluster_N = self.source.rows[self.looked_at], self.placed[self.looked_at].cluster
-        return [apart(split, rows, cluster_N, group, self.source.feature_names) for group in self.groups]
+        x_NF = split.inputs.take(torch.arange(len(split))).cpu().numpy()
+        return [apart(x_NF, rows, cluster_N, group, self.source.feature_names) for group in self.groups]
 
     def excerpts(self, texts: Texts | None) -> list[dict[str, list[str]]]:
         """Of each group the beginnings of its examples' texts; empty unless inputs are texts."""

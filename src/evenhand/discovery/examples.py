@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from evenhand.batch import Split
 from evenhand.discovery.kinds._base import Array, Placed, Rows
 from evenhand.discovery.ranking import Group
 
@@ -57,13 +55,12 @@ def examples(rows: Rows, placed: Placed, score: str, group: Group, names: Sequen
     )
 
 
-def apart(split: Split, rows: Rows, cluster_N: Array, group: Group, names: Sequence[str]) -> list[dict[str, Any]]:
+def apart(x_NF: Array, rows: Rows, cluster_N: Array, group: Group, names: Sequence[str]) -> list[dict[str, Any]]:
     """The features whose mean in the group differs most from that in the rest of its class, most first, at most five.
 
     The difference is standardised: in standard deviations, the root of the mean of both parts' variances. Across
     classes the rest are all other rows. Features that differ by less than 0.2 are left out.
     """
-    x_NF = split.inputs.take(torch.arange(len(split))).double().numpy()
     inside_N = cluster_N == group.cluster
     rest_N = ~inside_N
     if group.label is not None and inside_N.any():
@@ -81,8 +78,9 @@ def standardised_difference(inside_MF: Array, rest_NF: Array) -> Array:
     """(F,) difference of the means in standard deviations; 0 where a feature does not vary, or a part has no rows."""
     if not len(inside_MF) or not len(rest_NF):
         return np.zeros(inside_MF.shape[1])
-    difference_F = inside_MF.mean(axis=0) - rest_NF.mean(axis=0)
-    deviation_F = np.sqrt((inside_MF.var(axis=0) + rest_NF.var(axis=0)) / 2)
+    mean_F, rest_F = (part.mean(axis=0, dtype=np.float64) for part in (inside_MF, rest_NF))
+    variance_F, rest_variance_F = (part.var(axis=0, dtype=np.float64) for part in (inside_MF, rest_NF))
+    difference_F, deviation_F = mean_F - rest_F, np.sqrt((variance_F + rest_variance_F) / 2)
     found: Array = np.where(deviation_F > 0, difference_F / np.where(deviation_F > 0, deviation_F, 1), 0)
     return found
 

@@ -67,7 +67,7 @@ def _of_split(
 
 def measures(own: Mapping[str, Any]) -> dict[str, float]:
     """The figures of one split by what they are, for a reader."""
-    match = {f"worst group, best match: {name}": own["best_match"][name] for name in ("precision", "recall")}
+    match = {f"best match of that group, {name}": own["best_match"][name] for name in ("precision", "recall")}
     rand = {f"adjusted Rand index, {label}": value for label, value in own["adjusted_rand_index"].items()}
     areas = {f"AUC of minority membership, {n.replace('_', ' ')}": area["all"] for n, area in own["auc"].items()}
     return {**match, **rand, **areas}

@@ -151,7 +151,7 @@ def _at(data: Data, model: Model, said: dict[str, Any], device: str, *, predicts
     for name, split in splits.items():
         # Without groups: neither the encoder nor what finds groups is given them.
         features_ND = features_in_memory(split.without_groups().to(chosen), model, normalise=False)
-        logits_NC = _logits(model, features_ND) if predicts else None
+        logits_NC = _logits(model, features_ND, chosen) if predicts else None
         rows[name] = Rows(features_ND, split.y.cpu().numpy(), split.n_classes, logits_NC)
     truth = None
     if data.train.attributes is not None and data.val.attributes is not None:
@@ -168,8 +168,7 @@ def _at(data: Data, model: Model, said: dict[str, Any], device: str, *, predicts
 
 
 @torch.no_grad()
-def _logits(model: Model, features_ND: Array) -> Array:
-    device = next(model.classifier.parameters()).device
+def _logits(model: Model, features_ND: Array, device: torch.device) -> Array:
     chunks = torch.split(torch.from_numpy(features_ND), ROWS_AT_ONCE)
     found: Array = torch.cat([model.classifier(chunk.to(device)).float().cpu() for chunk in chunks]).numpy()
     return found
