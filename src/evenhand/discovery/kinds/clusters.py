@@ -17,7 +17,7 @@ class Clusters(Kind):
     centre of their class.
 
     Attributes:
-        clusters: of each class, at least 1; none: from 2 to 10 by the silhouette, which tends to take too few.
+        clusters: of each class, at least 1; none: from 2 to 10 by the silhouette, which takes few.
     """
 
     clusters: int | None = 8
