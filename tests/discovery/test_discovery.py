@@ -67,6 +67,13 @@ def test_features_and_predictions_are_those_of_the_model(run: Run) -> None:
     assert set(source.rows) == {"train", "val"}
 
 
+@pytest.mark.parametrize("method", ["etf", "ncdebias", "clusterfix"])
+def test_predictions_are_those_of_any_method(tmp_path: Path, method: str) -> None:
+    other = execute(data(), Plan(method, settings={"encoder": "mlp", "epochs": 1}), tmp_path)
+    val = other.predictions().filter(pl.col("split") == "val").select("logit_0", "logit_1").to_numpy()
+    np.testing.assert_allclose(looking.at_run(other, data(), "cpu").rows["val"].predicted, val, rtol=1e-4, atol=1e-4)
+
+
 def test_stored_predictions_are_looked_at_without_the_data(run: Run) -> None:
     source = looking.at_predictions(run)
     assert set(source.rows) == {"val", "test"}
@@ -195,6 +202,16 @@ def test_the_best_match_is_the_best(seed: int) -> None:
     assert found["f1"] == pytest.approx(max(f1_score(member, cluster == k) for k in range(4)))
     assert found["precision"] == pytest.approx(precision_score(member, chosen))
     assert found["recall"] == pytest.approx(recall_score(member, chosen))
+
+
+def test_of_many_classes_a_reader_is_told_the_mean() -> None:
+    own = {"best_match": {"precision": 0.5, "recall": 1.0}, "auc": {"group_loss": {"all": 0.7}}}
+    few, many = ({**own, "adjusted_rand_index": {str(c): c / 20 for c in range(n)}} for n in (2, 11))
+    assert list(judging.measures(few)) == [
+        "best match of that group, precision", "best match of that group, recall", "adjusted Rand index, 0",
+        "adjusted Rand index, 1", "AUC of minority membership, group loss",
+    ]  # fmt: skip
+    assert judging.measures(many)["adjusted Rand index, mean over classes"] == pytest.approx(0.25)
 
 
 def test_rows_of_unknown_attributes_do_not_count(run: Run) -> None:
