@@ -80,6 +80,7 @@ class Digits(DataSet):
         "clusterfix": {"erm_epochs": 1, "metric": "cosine", "gamma": 0.05, "momentum": 0.7},
         "george": {"erm_epochs": 1, "clusterer": "kmeans", "clusters": 8, "components": 16},
         "jtt": {"erm_epochs": 1, "upweight": 20},
+        "lff": {"normalise": False},
         "ncdebias": {"warm_start": 1},
     }
 
