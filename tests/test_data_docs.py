@@ -1,4 +1,4 @@
-"""The data page: its files describe data that load, its commands have the options that they use."""
+"""The pages in docs: files describe data that load, commands have the options that they use."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from evenhand import data, encoders
 from evenhand.data._changes import CHANGES
 from evenhand.inputs.augmentation import augmentation
 
-PAGE = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "data.md").read_text()
 TOML = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
 COMMANDS = [
-    line.partition("  #")[0].strip()
-    for block in re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)
-    for line in block.splitlines()
+    pytest.param(line.partition("  #")[0].strip(), id=f"{page.stem}: {line.strip()[:60]}")
+    for page in sorted(DOCS.glob("*.md"))
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.startswith("evenhand ")
 ]
 
 
@@ -54,7 +57,7 @@ def test_own_texts_load(tmp_path: Path) -> None:
     assert loaded.train.attribute_names == ("dialect",)
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("evenhand ")])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_these_options(command: str) -> None:
     test_docs.test_every_command_of_the_readme_has_these_options(command)
 
