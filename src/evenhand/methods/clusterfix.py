@@ -45,8 +45,8 @@ class ClusterFix(Method):
                  new_L     = (task + gamma * cluster).mean() of each cluster / size_L
                  weight_L  = (1 - momentum) * weight_L + momentum * new_L; at first 1
 
-    The heads are linear and trained with the model. Weights are constant for the gradient. A cluster without rows has
-    weight 0 from the first refresh on.
+    The heads are linear and trained with the model. Weights are constant for the gradient. A cluster without rows is
+    not met; one without steps in an epoch keeps its weight.
 
     Attributes:
         clusters: K of each class, at least 1.
