@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from made import clouds, moments, two_passes
 
 from evenhand.collapse import Moments
+from evenhand.collapse._gram import exactly
 from evenhand.errors import BadInput
 
 CLASSES, ATTRIBUTES = 3, 2
@@ -172,6 +173,8 @@ def test_bfloat16_of_a_model_and_lower_precision_of_products() -> None:
     torch.set_float32_matmul_precision("medium")
     try:
         assert_same(moments(half, y), moments(half.float(), y))
+        with exactly():
+            assert torch.get_float32_matmul_precision() == "highest"
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)

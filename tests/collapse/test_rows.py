@@ -54,6 +54,16 @@ def test_against_one_row_at_a_time(offset: float, apart: float) -> None:
         assert rows.nearest_accuracy("group")[g] == pytest.approx((nearest == y)[own].mean())
 
 
+def test_features_that_are_far_away_and_close_together() -> None:
+    features, y, _ = clouds(400, 6, 3)
+    features = (features * 1e-3 + 1000.3).astype(np.float32)
+    mean_CD = np.stack([features[y == c].astype(float).mean(0) for c in range(3)])
+    away_NC = np.linalg.norm(features[:, None].astype(float) - mean_CD, axis=2)
+    rows = second_pass(moments(features, y), features, y)
+    assert rows.distance().item() == pytest.approx(away_NC[np.arange(400), y].mean(), rel=1e-5)
+    assert rows.nearest_accuracy().item() == (away_NC.argmin(1) == y).mean()
+
+
 def test_a_collapsed_network_decides_by_the_nearest_mean() -> None:
     y = np.arange(40) % 4
     features = simplex(4, 7)[y]
@@ -91,6 +101,8 @@ def test_groups_and_classes_without_rows() -> None:
     assert rows.nearest_accuracy("group").isnan().tolist() == [False, True, True, True, False, False]
     assert rows.nearest_accuracy().item() == 1
     assert rows.frame_accuracy().item() == 1
+    between = second_pass(found, np.array([[2.4, 3.0]]), np.array([0]), np.array([0]))
+    assert between.nearest_accuracy().item() == 1  # at the centre, but the class without rows is not there
     nothing = RowPass(found)
     assert nothing.distance().isnan().all()
 

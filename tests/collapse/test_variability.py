@@ -138,6 +138,18 @@ def test_classes_that_coincide_and_a_single_class() -> None:
     assert np.isnan([variability.papyan(one), variability.quotient(one), variability.cdnv(one.classes())]).all()
 
 
+def test_two_of_three_classes_coincide() -> None:
+    features, y, _ = clouds(400, 5, 3)
+    for c in range(3):
+        features[y == c] -= features[y == c].mean(0)
+    features[y == 2] += np.arange(5)
+    mean_CD, scatter_CDD, _ = two_passes(features, y, 3)
+    away_D = np.arange(5) / np.linalg.norm(np.arange(5))  # the only direction in which means differ
+    between = np.square((mean_CD - mean_CD.mean(0)) @ away_D).mean()
+    wanted = away_D @ (scatter_CDD.sum(0) / 400) @ away_D / between / 3
+    assert_allclose(variability.papyan(moments(features, y)), wanted, rtol=1e-7)
+
+
 def test_the_matrix_is_asked_for() -> None:
     with pytest.raises(BadInput, match="full=True"):
         variability.papyan(moments(np.eye(3), np.arange(3), full=False))

@@ -73,12 +73,12 @@ def test_two_centred_vectors_are_always_a_simplex() -> None:
 
 
 def test_squared_distances_are_exactly_nothing_between_equal_vectors() -> None:
-    vectors_KD = torch.randn(3, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 100
+    vectors_KD = torch.randn(60, 301, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 100
     twice_KD = torch.cat([vectors_KD, vectors_KD])
     found_KK = vectors.squared_distances(twice_KD)
     wanted_KK = (twice_KD[:, None] - twice_KD).square().sum(2)
     torch.testing.assert_close(found_KK, wanted_KK, rtol=1e-9, atol=1e-9)
-    assert found_KK[torch.arange(6), (torch.arange(6) + 3) % 6].abs().max() == 0
+    assert found_KK[torch.arange(120), (torch.arange(120) + 60) % 120].abs().max() == 0
 
 
 def test_geometry_of_weights() -> None:
