@@ -86,7 +86,7 @@ class Moments:
         # A chunk has far more rows than there are groups, since joining adds a row a group to its Gram product.
         at_once = max(NUMBERS_AT_ONCE // self.n_features, 8 * self.n_groups)
         at_once = max(1, min(at_once, MOST_NUMBERS // self.n_features, len(features)))
-        buffers = _Buffers(at_once + self.n_groups)
+        buffers = _Buffers(at_once + min(at_once, self.n_groups))
         for begin in range(0, len(features), at_once):
             x_BD = _checked.working(features[begin : begin + at_once], device)
             self._add(x_BD, group[begin : begin + at_once], begin, buffers)
@@ -101,26 +101,24 @@ class Moments:
         rest_BD, other_BD = rest_RD[: len(x_BD)], other_RD[: len(x_BD)]
         mean_PD = _centre(x_BD, segments, rest_BD, other_BD)
         norm_P = self._norm_G.new_zeros(len(mean_PD)).index_add_(0, segments.own_B, norm_B.double())
-        part = Cells(
-            segments.count_P.double(), mean_PD, segments.sum(torch.mul(rest_BD, rest_BD, out=other_BD)), norm_P
-        )
-        step_PD = self._join(segments.group_P, part)
+        spread_PD = segments.sum(torch.mul(rest_BD, rest_BD, out=other_BD))
+        step_PD = self._join(segments.group_P, segments.count_P.double(), mean_PD, spread_PD, norm_P)
         if self._scatter_DD is not None:
             n_rows = len(x_BD) + len(step_PD)
             rest_RD[len(x_BD) : n_rows] = step_PD
             add_gram(self._scatter_DD, rest_RD[:n_rows])
 
-    def _join(self, group_P: Tensor, part: Cells) -> Tensor:
+    def _join(self, group_P: Tensor, count_P: Tensor, mean_PD: Tensor, spread_PD: Tensor, norm_P: Tensor) -> Tensor:
         """Add the rows of distinct groups; (P, D) whose Gram product is the scatter between the old rows and these."""
         self._known.clear()
         before_P = self.count_G[group_P]
-        share_P = part.count_K / (before_P + part.count_K).clamp(min=1)
-        delta_PD = part.mean_KD - self._mean_GD[group_P]
+        share_P = count_P / (before_P + count_P).clamp(min=1)
+        delta_PD = mean_PD - self._mean_GD[group_P]
         step_PD = delta_PD * (before_P * share_P).sqrt()[:, None]
         self._mean_GD[group_P] += delta_PD * share_P[:, None]
-        self._spread_GD[group_P] += part.spread_KD + step_PD.square()
-        self._norm_G[group_P] += part.norm_K
-        self.count_G[group_P] += part.count_K
+        self._spread_GD[group_P] += spread_PD + step_PD.square()
+        self._norm_G[group_P] += norm_P
+        self.count_G[group_P] += count_P
         return step_PD
 
     @torch.no_grad()
@@ -136,8 +134,8 @@ class Moments:
         both = Moments(self.n_features, self.n_classes, self.n_attributes, self.full, self.device)
         group_G = torch.arange(self.n_groups, device=self.device)
         for one in (self, other):
-            cells = Cells(*(kept.to(self.device) for kept in (one.count_G, one._mean_GD, one._spread_GD, one._norm_G)))
-            step_GD = both._join(group_G, cells)
+            kept = (one.count_G, one._mean_GD, one._spread_GD, one._norm_G)
+            step_GD = both._join(group_G, *(values.to(self.device) for values in kept))
             if both._scatter_DD is not None and one._scatter_DD is not None:
                 both._scatter_DD += one._scatter_DD.to(self.device)
                 add_gram(both._scatter_DD, step_GD)
