@@ -15,13 +15,13 @@ ROOT = Path(evenhand.__file__).parent
 
 # Imports go to a lower layer, or within one. A module that is not listed here belongs to no layer: put it in one.
 LAYERS = [
-    {"errors", "files", "options", "records", "batch"},
+    {"errors", "files", "options", "records", "batch", "by_name"},
     {"groups", "sampling", "losses", "model", "metrics", "settings", "inputs", "collapse"},
     {"data", "encoders"},
     {"methods"},
     {"checkpoint", "evaluation", "optimizers", "randomness", "seen", "train", "runs", "plan", "execute", "regrouped",
      "features", "pretraining", "zeroshot"},
-    {"study", "auditing", "discovery"},
+    {"study", "auditing", "discovery", "diagnosis"},
     {"cli", "sklearn"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

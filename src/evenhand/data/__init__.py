@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from evenhand import by_name
 from evenhand.data._base import Data, DataSet, Download, Sealed, default_root, read_text
 from evenhand.data._changes import CHANGES, Changes
 from evenhand.errors import BadInput, unknown
@@ -16,13 +14,11 @@ from evenhand.options import checked
 __all__ = ["CHANGES", "Data", "DataSet", "Download", "Sealed", "default_root", "find", "load", "names", "open_set"]
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Every data set's name, without importing any."""
-    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")))
+    return by_name.names(__name__)
 
 
-@cache
 def find(name: str) -> type[DataSet]:
     """The class of the data set `name`.
 
@@ -31,12 +27,7 @@ def find(name: str) -> type[DataSet]:
     """
     if name not in names():
         raise unknown("data set", name, names())
-    module = import_module(f"{__name__}.{name}")
-    (found,) = (
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and value.__module__ == module.__name__ and issubclass(value, DataSet)
-    )
+    found: type[DataSet] = by_name.find(__name__, name, "DataSet")
     return found
 
 

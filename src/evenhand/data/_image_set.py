@@ -74,7 +74,11 @@ class ImageOptions(DataSet):
 
     kind: ClassVar[Kind] = "images"
     recommended: ClassVar[Mapping[str, Any]] = FROM_SCRATCH
-    recommended_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ncdebias": {"warm_start": 5}}
+    recommended_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "ncdebias": {"warm_start": 5},
+        # Features of random weights say nothing of hidden groups, and those of a long training know every row by heart.
+        **{method: {"erm_epochs": 5} for method in ("clusterfix", "bpa", "george")},
+    }
     window: ClassVar[int | None] = None  # central pixels that are cut out of every file's image first
     published: ClassVar[Mapping[str, tuple[int, ...]]] = {}  # rows of each group by part or `all`, default options
     published_images: ClassVar[int] = 0  # in the folder, also those left out; 0 where it is not known

@@ -53,7 +53,7 @@ class MultiNLI(TextSet):
     steps: ClassVar[str] = (
         "Download multinli_1.0.zip from https://cims.nyu.edu/~sbowman/multinli/\n"
         "Unpack it in ROOT/multinli/, so that there is ROOT/multinli/multinli_1.0/multinli_1.0_train.jsonl\n"
-        "For the published groups and split put metadata_random.csv, which the home page links to, in ROOT/multinli/data/"
+        "For the published groups and split put metadata_random.csv (see the home page) in ROOT/multinli/data/"
     )
     published: ClassVar[Mapping[str, tuple[int, ...]]] = {"train": (57498, 11158, 67376, 1521, 66630, 1992)}
     recommended: ClassVar[Mapping[str, Any]] = {**FROM_SCRATCH, "epochs": 5, "batch_size": 256}

@@ -7,14 +7,13 @@ come as floats in [-1, 1]; encoders with published weights normalise them inside
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from importlib import import_module
 from inspect import Parameter, signature
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from evenhand import by_name
 from evenhand.encoders._weights import digest, is_path, load
 from evenhand.errors import BadInput, unknown
 from evenhand.model import Model
@@ -22,10 +21,9 @@ from evenhand.model import Model
 __all__ = ["build", "digest", "names", "takes"]
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Every encoder's name, without importing any."""
-    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")))
+    return by_name.names(__name__)
 
 
 def takes(name: str, option: str) -> bool:

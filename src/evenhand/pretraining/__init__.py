@@ -5,12 +5,9 @@ They train an encoder on the training images alone, before any method: neither l
 
 from __future__ import annotations
 
-import inspect
-from functools import cache
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand import by_name
 from evenhand.errors import unknown
 from evenhand.options import checked, pairs
 
@@ -20,13 +17,11 @@ if TYPE_CHECKING:
     from evenhand.settings import Settings
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Every objective's name, in alphabetical order, without importing any."""
-    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")))
+    return by_name.names(__name__)
 
 
-@cache
 def find(name: str) -> type[Objective]:
     """The class of the objective `name`.
 
@@ -35,10 +30,7 @@ def find(name: str) -> type[Objective]:
     """
     if name not in names():
         raise unknown("pretrain", name, ("none", *names()))
-    module = import_module(f"{__name__}.{name}")
-    own: list[Any] = [value for value in vars(module).values() if inspect.isclass(value) and _is_objective(value)]
-    (objective,) = (value for value in own if value.__module__ == module.__name__)
-    found: type[Objective] = objective
+    found: type[Objective] = by_name.find(__name__, name, "Objective")
     return found
 
 
@@ -67,9 +59,3 @@ def __getattr__(name: str) -> Any:
 
         return pretrain
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _is_objective(value: type) -> bool:
-    from evenhand.pretraining._base import Objective
-
-    return issubclass(value, Objective) and not inspect.isabstract(value)

@@ -5,18 +5,17 @@ What they leave is a finished run like any other, without a model and without ep
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from functools import cache
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand import by_name
 from evenhand.errors import BadInput, unknown
 from evenhand.options import checked
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from evenhand.batch import Split
@@ -28,29 +27,20 @@ if TYPE_CHECKING:
 SETTINGS = ("batch_size", "device", "threads", "seed")  # those of `Settings` that matter without training
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Every kind of predictor, in alphabetical order, without importing any."""
-    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")))
+    return by_name.names(__name__)
 
 
-@cache
 def find(kind: str) -> type[ZeroShot]:
     """The class of the predictors of this kind.
 
     Raises:
         BadInput: there is no such kind; the message suggests the nearest.
     """
-    from evenhand.zeroshot._base import ZeroShot
-
     if kind not in names():
         raise unknown("kind of zero-shot predictor", kind, names())
-    module = import_module(f"{__name__}.{kind}")
-    (found,) = (
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and value.__module__ == module.__name__ and issubclass(value, ZeroShot)
-    )
+    found: type[ZeroShot] = by_name.find(__name__, kind, "ZeroShot")
     return found
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-from functools import cache
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand import by_name
 from evenhand.errors import unknown
 from evenhand.options import checked
 
@@ -15,13 +12,11 @@ if TYPE_CHECKING:
     from evenhand.discovery.kinds._base import Kind
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Every kind's name, in alphabetical order, without importing any."""
-    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")))
+    return by_name.names(__name__)
 
 
-@cache
 def find(name: str) -> type[Kind]:
     """The class of the kind `name`.
 
@@ -30,10 +25,7 @@ def find(name: str) -> type[Kind]:
     """
     if name not in names():
         raise unknown("kind of discovery", name, names())
-    module = import_module(f"{__name__}.{name}")
-    own: list[Any] = [value for value in vars(module).values() if inspect.isclass(value) and _is_kind(value)]
-    (kind,) = (value for value in own if value.__module__ == module.__name__)
-    found: type[Kind] = kind
+    found: type[Kind] = by_name.find(__name__, name, "Kind")
     return found
 
 
@@ -45,9 +37,3 @@ def make(name: str, /, **options: Any) -> Kind:
     """
     kind = find(name)
     return kind(**checked(kind, options, f"discovery by {name}"))
-
-
-def _is_kind(value: type) -> bool:
-    from evenhand.discovery.kinds._base import Kind
-
-    return issubclass(value, Kind) and not inspect.isabstract(value)
