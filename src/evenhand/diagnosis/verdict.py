@@ -1,0 +1,183 @@
+"""What the measurements say together: the cause of the gap, how sure that is, and what addresses it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Cause = Literal["nothing", "data", "representation", "classifier"]
+Kind = Literal["within noise", "classifier", "label noise", "lost signal", "few rows", "minority", "overlap"]
+
+# Half: what closes more of the gap than it leaves is its main cause.
+MOST_OF_GAP = 0.5
+# Errors of two normal classes that overlap have a depth of 0.33 where refits tell 69 %, and less where they tell more;
+# wrong labels have 0.5. The border lies in the middle.
+DEEP = 0.42
+# Below, classes are told apart so little that errors are deep whatever the labels: two normal classes of AUC 0.65 have
+# a depth of 0.42. Labels of which 30 % are wrong in both classes leave 0.70.
+TOLD_APART = 0.65
+# Differences of less than 0.05 in AUC are 1 to 3 points of accuracy between classes that are told apart at all.
+LESS_SEPARATED = 0.05
+# Two fits on a few thousand rows differ by some points of worst-group accuracy by chance.
+RAW_GAIN = 0.05
+
+METHODS: dict[Kind, tuple[str, ...]] = {
+    "within noise": (),
+    "classifier": ("dfr", "afr", "logitadjust", "rwg", "subg"),
+    "label noise": (),
+    "lost signal": ("groupdro", "gbmix", "ncdebias", "lisa", "rwg"),
+    "few rows": ("subg", "gbmix", "lisa"),
+    "minority": ("groupdro", "gbmix", "ncdebias", "lisa", "rwg"),
+    "overlap": (),
+}
+WORDS: dict[Kind, str] = {
+    "within noise": "the gap is within noise: there is nothing to diagnose",
+    "classifier": "the features tell {group} well enough; the last layer does not use it",
+    "label noise": "label noise or label bias is suspected in {group}",
+    "lost signal": "the features lost what tells {group}: the raw inputs still have it",
+    "few rows": "{group} has too few training rows: the model fits those it has seen, and not others",
+    "minority": "the features separate {group} less than the same class elsewhere, and no refit helps",
+    "overlap": "classes overlap in {group}, in the features and for a linear fit on the inputs alike",
+}
+CAUSES: dict[Kind, Cause] = {
+    "within noise": "nothing",
+    "classifier": "classifier",
+    "label noise": "data",
+    "lost signal": "representation",
+    "few rows": "data",
+    "minority": "representation",
+    "overlap": "data",
+}
+ADVICE: dict[Kind, str] = {
+    "within noise": "More validation rows of the small groups would show smaller gaps.",
+    "classifier": "Keep the encoder and refit the last layer with the groups balanced, or train with balanced losses.",
+    "label noise": "Look at the labels of this group (the suspect rows first) and relabel; no method repairs them.",
+    "lost signal": "Train the encoder so that the group counts, or one that starts from other weights.",
+    "few rows": "Collect more rows of this group; until then methods that mix or subsample overfit less.",
+    "minority": "Train the encoder so that the group counts.",
+    "overlap": "Collect inputs that tell these classes apart; check the labels too.",
+}
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A measured figure that is compared with a threshold.
+
+    Attributes:
+        name: which question it answers, in words.
+        value: NaN where it could not be measured, which counts as below.
+        low: of its 95 % interval, as `high`.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    threshold: float
+
+    @property
+    def above(self) -> bool:
+        """Whether the figure exceeds the threshold."""
+        return self.value > self.threshold
+
+    @property
+    def decided(self) -> bool:
+        """Whether the whole interval lies on one side of the threshold; what was not measured decides nothing."""
+        return not self.low <= self.threshold <= self.high
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The criteria that a verdict is made of, for the worst group.
+
+    Attributes:
+        gap: accuracy of all other rows minus that of the worst group; the interval accounts for choosing it.
+        recovered: share of the gap that refits close.
+        depth: of the group's errors, see `separability.depth_of_errors`.
+        told_apart: AUC of telling the group from other classes with its attribute.
+        raw_gain: worst-group accuracy of a fit on raw inputs minus that of refits on features.
+        unseen: accuracy that the group loses from training to validation rows, as a share of the gap.
+        less_separated: by how much the AUC of the class's best other group exceeds `told_apart`.
+    """
+
+    gap: Criterion
+    recovered: Criterion
+    depth: Criterion
+    told_apart: Criterion
+    raw_gain: Criterion
+    unseen: Criterion
+    less_separated: Criterion
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The cause, and the criteria that led to it in the order in which they were asked.
+
+    `sure` is True if each of them is decided: no interval contains its threshold.
+    """
+
+    cause: Cause
+    kind: Kind
+    group: int
+    sentence: str
+    advice: str
+    methods: tuple[str, ...]
+    asked: tuple[Criterion, ...]
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def sure(self) -> bool:
+        """Whether every criterion on the way is decided."""
+        return not self.doubts
+
+
+def decide(found: Measured, group: int, name: str) -> Verdict:
+    """The verdict for the worst group, by questions in a fixed order.
+
+    1. Is there a gap at all? Otherwise there is nothing to diagnose.
+    2. Do refits of the last layer close most of it? Then the classifier is at fault.
+    3. Do the classes differ in the features, and are errors as deep as rows of the other class? Then labels are.
+    4. Does a fit on raw inputs serve the group better? Then the representation lost it.
+    5. Is most of the gap absent from training rows? Then rows are too few.
+    6. Is the same class separated better with another attribute? Then the representation; otherwise classes overlap.
+    """
+    asked: list[Criterion] = []
+
+    def yes(*criteria: Criterion) -> bool:
+        asked.extend(criteria)
+        return all(criterion.above for criterion in criteria)
+
+    if not found.gap.low > found.gap.threshold:
+        return _verdict("within noise", group, name, (found.gap,), ())
+    asked.append(found.gap)
+    kind: Kind = (
+        "classifier"
+        if yes(found.recovered)
+        else "label noise"
+        if yes(found.told_apart, found.depth)
+        else "lost signal"
+        if yes(found.raw_gain)
+        else "few rows"
+        if yes(found.unseen)
+        else "minority"
+        if yes(found.less_separated)
+        else "overlap"
+    )
+    known = [criterion for criterion in asked if not math.isnan(criterion.value)]
+    settled = _what_settles(kind, known, found)
+    return _verdict(kind, group, name, tuple(known), tuple(c.name for c in settled if not c.decided))
+
+
+def _what_settles(kind: Kind, asked: list[Criterion], found: Measured) -> list[Criterion]:
+    """Criteria whose other outcome would change the verdict."""
+    if kind != "label noise" and not found.told_apart.above and found.told_apart.decided:
+        return [criterion for criterion in asked if criterion != found.depth]
+    if kind != "label noise" and not found.depth.above and found.depth.decided:
+        return [criterion for criterion in asked if criterion != found.told_apart]
+    return asked
+
+
+def _verdict(kind: Kind, group: int, name: str, asked: tuple[Criterion, ...], doubts: tuple[str, ...]) -> Verdict:
+    sentence = WORDS[kind].format(group=name)
+    return Verdict(CAUSES[kind], kind, group, sentence, ADVICE[kind], METHODS[kind], asked, doubts)
