@@ -14,7 +14,7 @@ from evenhand.errors import BadInput
 from evenhand.study import across, papers, record
 from evenhand.study.comparison import Figure
 from evenhand.study.papers import PaperStudy, read_study
-from evenhand.study.reproduction import StudyReproduction, default_out, reproduce_study
+from evenhand.study.reproduction import StudyReproduction, default_out, reproduce_part, reproduce_study
 from made_runs import Runs
 
 NAN = float("nan")
@@ -134,3 +134,19 @@ def test_every_study_is_listed_in_order() -> None:
     assert [name for name in papers.names() if name.startswith("gbmix-table")] == [
         f"gbmix-table{number}" for number in (1, 2, 3, 4, 6)
     ]
+
+
+def test_on_other_data_the_tables_rule_of_selection_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def compared(data: str, contenders: Any, **options: Any) -> Any:
+        asked.append(dict(options["settings"]))
+        return Runs(tmp_path).reproduction({}, {}).comparison
+
+    monkeypatch.setattr("evenhand.study.reproduction.compare", compared)
+    monkeypatch.setattr("evenhand.study.reproduction.with_classes", lambda comparison: comparison)
+    part = read_study("classes-table4").parts[0]
+    reproduce_part(part, data="digits", scale="small")
+    reproduce_part(part, scale="full")
+    assert asked[0] == {"select": "average", "epochs": part.small["epochs"]}
+    assert asked[1] == dict(part.settings)

@@ -17,6 +17,7 @@ from evenhand.study.measures import THIRDS
 from evenhand.study.papers import PaperStudy, PaperTable, Row, read, read_study
 
 SCALES = ("full", "small")
+PROTOCOL = ("select",)  # settings that go with the study, not with the data
 BESIDE = ("seeds", "data_options", "options", "rows")  # what `small` holds beside settings
 
 
@@ -120,14 +121,16 @@ def reproduce_part(
 
     Args:
         out: where runs are kept; see `default_out`. Tables on the same data share their runs.
-        data: another data set or TOML file to repeat the study on, with the settings that it recommends.
+        data: another data set or TOML file to repeat the study on, with the settings that it recommends and the table's
+            rule of selection.
         scale: `full` as in the paper, or `small` for a quick look.
 
     Raises:
         BadInput, RunFailed: as `study.compare`; also for an unknown table or scale.
     """
     own = data in (None, table.data)
-    settings, n_seeds, contenders = dict(table.settings) if own else {}, table.seeds, list(table.contenders)
+    settings = {key: value for key, value in table.settings.items() if own or key in PROTOCOL}
+    n_seeds, contenders = table.seeds, list(table.contenders)
     if scale == "small":
         small = {key: value for key, value in table.small.items() if key not in BESIDE}
         settings |= small if own else {"epochs": small["epochs"]}
