@@ -29,7 +29,8 @@ class Recovery(NamedTuple):
     """What refits change.
 
     Attributes:
-        recovered: share of the gap between the other groups' mean accuracy and the worst that the better refit closes.
+        recovered: share of the gap between the accuracy of all other rows and that of the worst group that the better
+            refit closes. What the worst group gains up to 1 / C, guessing, counts for nothing.
         worst_before: worst-group accuracy of the run's own classifier, on validation.
         worst_after: of the better refit.
         raw_gain: worst-group accuracy of a fit on raw inputs minus `worst_after`.
@@ -50,6 +51,7 @@ def recovery(outcome: Outcome, rows: Rows, seed: int = 0) -> Recovery:
     count_GK = np.bincount((rows.group * n_cells + cell_N).numpy(), minlength=n_groups * n_cells)
     count_GK = count_GK.reshape(n_groups, n_cells)
     count_GK = count_GK[count_GK.sum(1) > 0]
+    n_G = count_GK.sum(1)
     rng = np.random.default_rng(seed)
     drawn_RGK = np.stack([rng.multinomial(n_K.sum(), n_K / n_K.sum(), REPLICATES) for n_K in count_GK], 1)
     # Which of the two refits is better, and for raw inputs how much, is settled anew in every resample.
@@ -60,7 +62,7 @@ def recovery(outcome: Outcome, rows: Rows, seed: int = 0) -> Recovery:
 
     resampled = metrics.Resampled(accuracies(count_GK[None])[0], accuracies(drawn_RGK))
     return Recovery(
-        _estimate(resampled.reduce(_recovered)),
+        _estimate(resampled.reduce(lambda rate_RGM: _recovered(rate_RGM, n_G, 1 / rows.split.n_classes))),
         float(resampled.value[:, 0].min()),
         _estimate(resampled.reduce(_after)),
         Estimate(float("nan"), -float("inf"), float("inf"))
@@ -73,12 +75,15 @@ def _after(rate_RGM: FloatArray) -> FloatArray:
     return np.asarray(rate_RGM[..., 1:3].min(1).max(1))
 
 
-def _recovered(rate_RGM: FloatArray) -> FloatArray:
+def _recovered(rate_RGM: FloatArray, n_G: IntArray, chance: float) -> FloatArray:
     run_RG = rate_RGM[..., 0]
-    before_R = run_RG.min(1)
-    gap_R = (run_RG.sum(1) - before_R) / max(run_RG.shape[1] - 1, 1) - before_R
+    worst_R1 = run_RG.argmin(1)[:, None]
+    before_R = np.take_along_axis(run_RG, worst_R1, 1)[:, 0]
+    n_worst_R = n_G[worst_R1[:, 0]]
+    rest_R = (run_RG @ n_G - n_worst_R * before_R) / (n_G.sum() - n_worst_R)
+    start_R = np.maximum(before_R, chance)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(gap_R > 0, (_after(rate_RGM) - before_R) / gap_R, np.nan)
+        return np.where(rest_R > start_R, (_after(rate_RGM) - start_R) / (rest_R - start_R), np.nan)
 
 
 def _estimate(resampled: metrics.Resampled) -> Estimate:

@@ -77,6 +77,7 @@ class Diagnosis:
     """
 
     verdict: Verdict
+    worst_group: int
     groups: tuple[GroupFigures, ...]
     attributes: tuple[AttributeProbe, ...]
     recovery: Recovery
@@ -87,7 +88,7 @@ class Diagnosis:
     @property
     def worst(self) -> GroupFigures:
         """The group with the smallest accuracy."""
-        return next(figures for figures in self.groups if figures.group == self.verdict.group)
+        return next(figures for figures in self.groups if figures.group == self.worst_group)
 
     def record(self) -> dict[str, Any]:
         """For JSON: what is not known is None."""
@@ -127,7 +128,8 @@ def diagnose(model: Model, train: Split, val: Split) -> Diagnosis:
     rest = _accuracy(val_rows.right[val_rows.group != worst.group])
     gap = rest - worst.accuracy
     return Diagnosis(
-        decide(measured, worst.group, worst.name),
+        decide(measured, worst.group, split.group_name),
+        worst.group,
         figures,
         tuple(attribute_probes(train_rows, val_rows)),
         recovered,
@@ -201,23 +203,25 @@ def _measured(train: Rows, val: Rows, on_val_NC: Tensor, recovered: Recovery, gr
     gap = _difference(val.right[~own_N], here, CONFIDENCE ** (1 / n_groups))
     unseen = _difference(train.right[own_M], here, CONFIDENCE)
     scale = max(gap.value, 1e-9)
-    told_apart, less = separability.separation(on_val_NC, val, group)
+    label, attribute = divmod(group, val.split.n_attributes)
+    inside = separability.within(train, val, attribute)
+    excess = {
+        each: separability.excess_depth(inside, each) for each in (label, separability.mistaken_for(inside, label))
+    }
+    noisy, depth = max(excess.items(), key=lambda item: -math.inf if math.isnan(item[1].value) else item[1].value)
+    told_apart, noisy = separability.auc_within(inside, noisy), noisy * val.split.n_attributes + attribute
+    less = separability.less_separated(on_val_NC, val, group)
     shares = separability.Estimate(*(value / scale for value in unseen))
     return Measured(
         gap=Criterion("gap to all other rows, in accuracy", *gap, 0.0),
         recovered=Criterion("share of the gap that a balanced refit closes", *recovered.recovered, MOST_OF_GAP),
-        depth=Criterion(
-            "depth of its errors in other classes (0.5: like wrong labels)", *_depth(on_val_NC, val, group)
-        ),
-        told_apart=Criterion("AUC of its class with its attribute, from features", *told_apart, TOLD_APART),
+        depth=Criterion(f"depth of errors of {val.split.group_name(noisy)} beyond what overlap explains", *depth, DEEP),
+        noisy=noisy,
+        told_apart=Criterion("AUC of its class among rows with its attribute, from features", *told_apart, TOLD_APART),
         raw_gain=Criterion("worst-group accuracy, raw inputs minus features", *recovered.raw_gain, RAW_GAIN),
         unseen=Criterion("share of the gap that training rows do not have", *shares, MOST_OF_GAP),
         less_separated=Criterion("AUC of its class elsewhere minus here", *less, LESS_SEPARATED),
     )
-
-
-def _depth(on_val_NC: Tensor, val: Rows, group: int) -> tuple[float, float, float, float]:
-    return (*separability.depth_of_errors(on_val_NC, val, group), DEEP)
 
 
 def _difference(first: Tensor, second: Tensor, confidence: float) -> separability.Estimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,11 +12,11 @@ Kind = Literal["within noise", "classifier", "label noise", "lost signal", "few 
 
 # Half: what closes more of the gap than it leaves is its main cause.
 MOST_OF_GAP = 0.5
-# Errors of two normal classes that overlap have a depth of 0.33 where refits tell 69 %, and less where they tell more;
-# wrong labels have 0.5. The border lies in the middle.
-DEEP = 0.42
-# Below, classes are told apart so little that errors are deep whatever the labels: two normal classes of AUC 0.65 have
-# a depth of 0.42. Labels of which 30 % are wrong in both classes leave 0.70.
+# Of two normal classes 3 deviations apart, wrong labels in a quarter of both give an excess of 0.09, in 15 % of one
+# 0.17; 2.5 deviations apart, a quarter of both give 0.06. Without wrong labels it is 0, whatever the overlap.
+DEEP = 0.05
+# Below, errors are deep whatever the labels: of two normal classes of AUC 0.65, as deep as 0.41. Labels of which
+# 30 % are wrong in both classes leave 0.70.
 TOLD_APART = 0.65
 # Differences of less than 0.05 in AUC are 1 to 3 points of accuracy between classes that are told apart at all.
 LESS_SEPARATED = 0.05
@@ -94,7 +95,9 @@ class Measured:
     Attributes:
         gap: accuracy of all other rows minus that of the worst group; the interval accounts for choosing it.
         recovered: share of the gap that refits close.
-        depth: of the group's errors, see `separability.depth_of_errors`.
+        depth: of errors beyond what overlap explains, see `separability.excess_depth`; of this group or of the one
+            that it is mistaken for, whichever has more.
+        noisy: that group.
         told_apart: AUC of telling the group from other classes with its attribute.
         raw_gain: worst-group accuracy of a fit on raw inputs minus that of refits on features.
         unseen: accuracy that the group loses from training to validation rows, as a share of the gap.
@@ -104,6 +107,7 @@ class Measured:
     gap: Criterion
     recovered: Criterion
     depth: Criterion
+    noisy: int
     told_apart: Criterion
     raw_gain: Criterion
     unseen: Criterion
@@ -114,6 +118,7 @@ class Measured:
 class Verdict:
     """The cause, and the criteria that led to it in the order in which they were asked.
 
+    `group` is the worst group, or for label noise the one whose labels are suspected.
     `sure` is True if each of them is decided: no interval contains its threshold.
     """
 
@@ -132,12 +137,12 @@ class Verdict:
         return not self.doubts
 
 
-def decide(found: Measured, group: int, name: str) -> Verdict:
+def decide(found: Measured, group: int, name_of: Callable[[int], str]) -> Verdict:
     """The verdict for the worst group, by questions in a fixed order.
 
     1. Is there a gap at all? Otherwise there is nothing to diagnose.
     2. Do refits of the last layer close most of it? Then the classifier is at fault.
-    3. Do the classes differ in the features, and are errors as deep as rows of the other class? Then labels are.
+    3. Do the classes differ in the features, and are errors deeper than overlap explains? Then labels are wrong.
     4. Does a fit on raw inputs serve the group better? Then the representation lost it.
     5. Is most of the gap absent from training rows? Then rows are too few.
     6. Is the same class separated better with another attribute? Then the representation; otherwise classes overlap.
@@ -149,7 +154,7 @@ def decide(found: Measured, group: int, name: str) -> Verdict:
         return all(criterion.above for criterion in criteria)
 
     if not found.gap.low > found.gap.threshold:
-        return _verdict("within noise", group, name, (found.gap,), ())
+        return _verdict("within noise", group, name_of(group), (found.gap,), ())
     asked.append(found.gap)
     kind: Kind = (
         "classifier"
@@ -166,7 +171,8 @@ def decide(found: Measured, group: int, name: str) -> Verdict:
     )
     known = [criterion for criterion in asked if not math.isnan(criterion.value)]
     settled = _what_settles(kind, known, found)
-    return _verdict(kind, group, name, tuple(known), tuple(c.name for c in settled if not c.decided))
+    blamed = found.noisy if kind == "label noise" else group
+    return _verdict(kind, blamed, name_of(blamed), tuple(known), tuple(c.name for c in settled if not c.decided))
 
 
 def _what_settles(kind: Kind, asked: list[Criterion], found: Measured) -> list[Criterion]:
