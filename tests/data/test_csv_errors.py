@@ -227,3 +227,26 @@ def test_check_gives_the_problem_as_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "people.toml").write_text(GOOD)
     (difference,) = data.open_set(str(tmp_path / "people.toml")).check(None)
     assert "has 1 different value(s)" in difference
+
+
+@pytest.mark.parametrize("header", ["age,job,sex,sex,part", "age,job, sex,sex,part"])
+def test_a_column_that_is_there_twice_does_not_become_an_input(tmp_path: Path, header: str) -> None:
+    table = TABLE.replace("age,job,sex,income,part", header)
+    assert "people.csv, line 1: the header has 'sex' twice" in problem(tmp_path, table=table)
+
+
+def test_columns_without_a_name_may_be_many(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("".join(f"{line},,\n" for line in TABLE.splitlines()))
+    (tmp_path / "people.toml").write_text(GOOD + 'features = ["age"]\n')
+    assert len(data.load(str(tmp_path / "people.toml")).train) == 2
+
+
+def test_a_table_in_place_of_its_description(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text(TABLE)
+    with pytest.raises(BadInput, match=r"people\.csv is a file, but neither TOML nor features: say in a TOML file"):
+        data.load(str(tmp_path / "people.csv"))
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"there is no file or folder .*/nowhere"):
+        data.load(str(tmp_path / "nowhere"))

@@ -188,6 +188,13 @@ def test_wrong_description(describe: Describe, keys: dict[str, object], message:
         data.load(describe(**keys))
 
 
+def test_a_file_that_is_not_below_the_current_folder(describe: Describe, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(describe([f"{rows()[0][:6]}/none.png,no,f,p,train", *rows()]))
+    monkeypatch.chdir(path.parent)
+    with pytest.raises(BadInput, match=r"people\.csv, line 2: file must be a file in the current folder that is there"):
+        data.load(path.name)
+
+
 def test_patient_in_two_parts(describe: Describe) -> None:
     lines = [row.replace("p6,", "p0,") for row in rows()]
     with pytest.raises(BadInput, match=r"people\.csv, line 14: patient 'p0' is in val here and in train before"):
@@ -338,7 +345,7 @@ def test_table_keys_without_a_table(folder: Path) -> None:
 
 
 def test_neither_folder_nor_name(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="unknown data set"):
+    with pytest.raises(BadInput, match=r"there is no file or folder .*/none"):
         data.load(str(tmp_path / "none"))
     with pytest.raises(BadInput, match="give the path of a TOML file, or of a folder"):
         data.load("images")

@@ -52,6 +52,13 @@ def open_set(name: str, **options: Any) -> DataSet:
         name, options = "images", {**options, "path": name}
     elif colon and base in names():
         name, options = base, {**options, "item": item}
+    elif base not in names() and Path(name).is_file():
+        raise BadInput(
+            f"{name} is a file, but neither TOML nor features: say in a TOML file what is what in it "
+            "(`evenhand data info csv`, or images, or text), and name that one"
+        )
+    elif base not in names() and "/" in name:
+        raise BadInput(f"there is no file or folder {name}")
     data_set = find(name)
     return data_set(**checked(data_set, options, f"the data set {name}"))
 

@@ -108,11 +108,23 @@ def _read_text_table(path: Path, separator: str) -> pl.DataFrame:
     if len(separator.encode()) != 1:
         raise BadInput(f"separator must be a single character, got {separator!r}")
     frame = pl.read_csv(path, separator=separator, infer_schema=False)
+    names = [name.strip() for name in _header(path, separator)]
+    if repeated := [name for place, name in enumerate(names) if name and name in names[:place]]:
+        raise BadInput(f"{path}, line 1: the header has {repeated[0]!r} twice")
     frame = frame.rename({column: column.strip() for column in frame.columns})
     # A row with too few fields is padded, so the last column tells when it is worth looking.
     if frame.width > 1 and frame[:, -1].null_count():
         _check_records(path, separator)
     return frame
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    """The names of the columns as the file has them."""
+    try:
+        return next(records(path, separator), (1, []))[1]
+    except (UnicodeDecodeError, csv.Error):
+        _check_records(path, separator)  # which says what is wrong
+        return []
 
 
 def records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:

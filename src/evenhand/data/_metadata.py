@@ -127,7 +127,7 @@ class Metadata:
 
         names = self.table.frame[column].cast(pl.String)
         self._refuse(names.is_null(), names, column, "the path of an image")
-        self._refuse(pl.Series([leaves(name) for name in names]), names, column, f"a path inside {folder}")
+        self._refuse(pl.Series([leaves(name) for name in names]), names, column, f"a path inside {_shown(folder)}")
         stems = names.str.replace(IMAGE_ENDING, "") if endings else names + suffix
         self._refuse(stems.is_duplicated() & ~stems.is_first_distinct(), names, column, "each image once")
         there = files_below(folder)
@@ -135,10 +135,12 @@ class Metadata:
         for place, ending in product(inside, endings or ("",)):
             path = pl.select(place + stems + ending).to_series()
             hit = path.is_in(list(there))
-            self._refuse(hit & paths.is_not_null(), names, column, f"one file of {folder}, not two of that name")
+            self._refuse(
+                hit & paths.is_not_null(), names, column, f"one file of {_shown(folder)}, not two of that name"
+            )
             paths = paths.zip_with(~hit, path)
         self._refuse(
-            paths.is_null(), inside[0] + stems + (*endings, "")[0], column, f"a file in {folder} that is there"
+            paths.is_null(), inside[0] + stems + (*endings, "")[0], column, f"a file in {_shown(folder)} that is there"
         )
         if unlisted:
             extra = sorted(file for file in there - set(paths) if file.lower().endswith(tuple(unlisted)))
@@ -179,6 +181,10 @@ class Metadata:
                 f"{self.table.where(strange)}: {column} must be {wanted}, got "
                 f"{'nothing' if got is None else repr(got)}{others}"
             )
+
+
+def _shown(folder: Path) -> str:
+    return "the current folder" if folder == Path() else str(folder)
 
 
 def leaves(path: str) -> bool:
