@@ -97,7 +97,32 @@ def test_a_run_is_taken_as_it_is(evenhand: Any, trained: Any, tmp_path: Path) ->
     (tmp_path / "other").mkdir()
     other = write_table(tmp_path / "other", rows=200)
     assert_refused(evenhand("features", run, "--data", other, *out), "was trained on other data")
-    assert_refused(evenhand("features", run.parent, *out), "is not a finished run: it has no config.json")
+    assert_refused(
+        evenhand("features", run.parent, *out),
+        "is not a finished run: it has no config.json; images also need --encoder",
+    )
+
+
+def test_a_folder_of_images_is_data(evenhand: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path / "cache"))
+    for number in range(10):
+        file = tmp_path / "my pictures" / "ab"[number % 2] / f"é {number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (20 * number, 0, 0)).save(file)
+    command = ["features", tmp_path / "my pictures", "--encoder", "small_cnn", "--weights", "none"]
+    done = evenhand(*command, "--set", "data.size=8", "--out", tmp_path / "f.safetensors")
+    assert done.code == 0, done
+    assert "(6 of train, 2 of val, 2 of test) in float32: " in done.out
+    assert "KiB" in done.out
+    assert done.err.startswith(f"evenhand: decoding 10 images into 2.0 KiB at {tmp_path / 'cache'}")
+
+
+def test_a_wrong_encoder_is_refused_before_data_are_read(evenhand: Any, tmp_path: Path) -> None:
+    command = ["features", tmp_path / "none.toml", "--out", tmp_path / "f.safetensors", "--encoder"]
+    assert_refused(evenhand(*command, "mpl"), "unknown encoder 'mpl'")
+    assert_refused(evenhand(*command, "mlp", "--weights", "none.pth"), "there is no file none.pth")
 
 
 def test_help_shows_an_example(evenhand: Any) -> None:

@@ -70,6 +70,17 @@ def test_bad_data(evenhand: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("command", [["train", "--method", "erm"], ["compare", "--methods", "erm"]])
+def test_a_wrong_encoder_is_refused_before_data_are_read(evenhand: Any, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "w.txt").write_text("no weights")
+    given = [*command, tmp_path / "none.toml", "--out", tmp_path / "runs", "--set"]
+    assert_refused(evenhand(*given, "encoder=resnet5"), "unknown encoder 'resnet5'; did you mean 'resnet50'?")
+    assert_refused(evenhand(*given, "weights=nofile"), "there is no file nofile")
+    assert_refused(evenhand(*given, f"weights={tmp_path}"), "there is no file", "none.toml")
+    assert_refused(evenhand(*given, f"weights={tmp_path / 'w.txt'}"), "files of weights end in .safetensors")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_an_output_that_cannot_be_used(evenhand: Any, people: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     train = ["train", people, "--method", "erm", "--epochs", 1]

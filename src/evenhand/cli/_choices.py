@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -83,6 +84,18 @@ def training(settings: dict[str, Any], epochs: int | None, **flags: Any) -> dict
             is_are = "is" if name == "pretrain" else "are"
             raise BadInput(f"{name} {is_are} given twice, by --{name.replace('_', '-')} and by --set")
     return settings | given
+
+
+def check_encoder(settings: Mapping[str, Any]) -> None:
+    """Refuse a wrong name of an encoder, or of a file of its weights, before data are read, which may take long.
+
+    Raises:
+        BadInput: there is no such encoder or file.
+    """
+    if "encoder" in settings or "weights" in settings:
+        from evenhand import encoders
+
+        encoders.check_named(settings.get("encoder"), settings.get("weights", "none"))
 
 
 def option_names(method: str) -> list[str]:

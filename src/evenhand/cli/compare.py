@@ -75,6 +75,7 @@ def compare(
     study.check([study.Contender(name) for name in names], seeds, workers)
     of_data, rest = _choices.for_data(set_ or [], cache, skip_bad)
     options, settings = _choices.for_several(rest, names, epochs, pretrain=pretrain, pretrain_epochs=pretrain_epochs)
+    _choices.check_encoder(settings)
     with _progress.runs() as on_progress:
         comparison = study.compare(
             data, [study.Contender(name, options[name]) for name in names], out=out, seeds=seeds, root=root,

@@ -23,7 +23,7 @@ def features(
         str,
         typer.Argument(
             metavar="RUN|DATA",
-            help="A finished run's folder, for its encoder and its data; or a data set (its name, or a TOML file).",
+            help="A finished run's folder, for its encoder and its data; or a data set (name, TOML file or folder).",
         ),
     ],
     *,
@@ -73,8 +73,8 @@ def features(
             raise BadInput(f"{source} is a run: its encoder and its data are known, and no option can change them")
         model, chosen, said = _of_run(Path(source), root, data)
     else:
-        if Path(source).is_dir():
-            raise BadInput(f"{source} is not a finished run: it has no config.json")
+        if Path(source).is_dir() and encoder is None:
+            raise BadInput(f"{source} is not a finished run: it has no config.json; images also need --encoder")
         if data is not None:
             raise BadInput(f"--data names the data of a run; {source} is none")
         model, chosen, said = _of_data(source, root, encoder, weights, of_data)
@@ -90,10 +90,12 @@ def features(
 
 def _of_run(folder: Path, root: Path | None, path: str | None) -> tuple[Model, Data, dict[str, Any]]:
     from evenhand import features as stored
+    from evenhand.cli import _progress
     from evenhand.runs import Run
 
     run = Run(folder)
-    chosen = stored.data_of(run, root, path)
+    with _progress.decoding():
+        chosen = stored.data_of(run, root, path)
     return stored.load_model(run, chosen), chosen, {"run": folder.resolve().name}
 
 
@@ -101,7 +103,7 @@ def _of_data(
     name: str, root: Path | None, encoder: str | None, weights: str | None, options: tuple[list[str], str | None, bool]
 ) -> tuple[Model, Data, dict[str, Any]]:
     from evenhand import data as data_sets
-    from evenhand.cli import _choices
+    from evenhand.cli import _choices, _progress
     from evenhand.errors import BadInput
 
     if encoder is None:
@@ -109,10 +111,12 @@ def _of_data(
     of_data, rest = _choices.for_data(*options)
     if rest:
         raise BadInput(f"--set takes options of the data here (data.key=value), got {rest[0]!r}")
-    chosen = data_sets.load(name, root, **of_data)
+    weights = weights or "pretrained"
+    _choices.check_encoder({"encoder": encoder, "weights": weights})
+    with _progress.decoding():
+        chosen = data_sets.load(name, root, **of_data)
     from evenhand import features as stored
 
-    weights = weights or "pretrained"
     said = weights if weights in ("pretrained", "none") else Path(weights).name
     return stored.encoder_of(chosen, encoder, weights), chosen, {"encoder": encoder, "weights": said}
 
@@ -127,9 +131,11 @@ def _extract(model: Model, data: Data, out: Path, facts: dict[str, Any], device:
 
 
 def _summarise(file: FeatureFile, *, was_there: bool) -> None:
+    from evenhand.inputs.progress import size_text
+
     rows = ", ".join(f"{count} of {part}" for part, count in file.rows.items())
     say(f"{file.path}{' (found there, nothing was computed)' if was_there else ''}", style="bold")
-    say(f"{file.n_features} features of each row ({rows}) in {file.facts['precision']}: {_size(file) / 1e6:.1f} MB.")
+    say(f"{file.n_features} features of each row ({rows}) in {file.facts['precision']}: {size_text(_size(file))}.")
 
 
 def _size(file: FeatureFile) -> int:

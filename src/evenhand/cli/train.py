@@ -72,6 +72,7 @@ def train(
         raise unknown("method", method, methods.names())
     of_data, rest = _choices.for_data(set_ or [], cache, skip_bad)
     options, settings = _choices.for_one(rest, method, epochs, seed, pretrain=pretrain, pretrain_epochs=pretrain_epochs)
+    _choices.check_encoder(settings)
     with _progress.decoding():
         chosen = data_sets.load(data, root, **of_data)
     from evenhand.plan import Plan, resolve

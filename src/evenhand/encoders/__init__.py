@@ -14,11 +14,11 @@ from typing import Any
 from torch import nn
 
 from evenhand import by_name
-from evenhand.encoders._weights import digest, is_path, load
+from evenhand.encoders._weights import check_there, digest, is_path, load
 from evenhand.errors import BadInput, unknown
 from evenhand.model import Model
 
-__all__ = ["build", "digest", "names", "takes"]
+__all__ = ["build", "check_named", "digest", "names", "takes"]
 
 
 def names() -> tuple[str, ...]:
@@ -30,6 +30,14 @@ def takes(name: str, option: str) -> bool:
     """Whether the encoder `name` (or the one of `name:item`) has this option; False if there is no such encoder."""
     base = name.partition(":")[0]
     return base in names() and option in signature(_function(base)).parameters
+
+
+def check_named(name: str | None, weights: str) -> None:
+    """Raise BadInput if there is no encoder of this name (None is any), or nothing of the path that `weights` is."""
+    base = (name or "").partition(":")[0]
+    if name is not None and base not in names():
+        raise unknown("encoder", base, names())
+    check_there(weights)
 
 
 def build(name: str, shape: tuple[int, ...], n_classes: int, **options: Any) -> Model:

@@ -51,6 +51,12 @@ def place(weights: str) -> Path:
     return path
 
 
+def check_there(weights: str) -> None:
+    """Raise BadInput if `weights` is a path and there is nothing, or a file that is none of weights."""
+    if is_path(weights) and not Path(weights).expanduser().is_dir():
+        place(weights)
+
+
 def digest(weights: str) -> str | None:
     """SHA-256 of the file that `weights` names, in hexadecimal digits; None where it does not name a file.
 
