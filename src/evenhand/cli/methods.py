@@ -89,10 +89,12 @@ def _show_all(found: list[dict[str, Any]]) -> None:
 
     note = "More on one, with its options: evenhand methods NAME"
     columns = ("method", "what it does")
-    _tables.show([
-        Table("Methods that know the groups of training rows", columns, rows(True), text_columns=(0, 1)),
-        Table("Methods that do not", columns, rows(False), (note,), text_columns=(0, 1)),
-    ])
+    _tables.show(
+        [
+            Table("Methods that know the groups of training rows", columns, rows(True), text_columns=(0, 1)),
+            Table("Methods that do not", columns, rows(False), (note,), text_columns=(0, 1)),
+        ]
+    )
 
 
 def _show_one(name: str, method: type[Method]) -> None:
