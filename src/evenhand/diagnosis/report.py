@@ -24,6 +24,8 @@ from .verdict import (
     LESS_SEPARATED,
     MOST_OF_GAP,
     RAW_GAIN,
+    SEPARATE,
+    SMALLEST_GAP,
     TOLD_APART,
     Criterion,
     Measured,
@@ -213,11 +215,14 @@ def _measured(train: Rows, val: Rows, on_val_NC: Tensor, recovered: Recovery, gr
     less = separability.less_separated(on_val_NC, val, group)
     shares = separability.Estimate(*(value / scale for value in unseen))
     return Measured(
-        gap=Criterion("gap to all other rows, in accuracy", *gap, 0.0),
+        gap=Criterion("gap to all other rows, in accuracy", *gap, SMALLEST_GAP),
         recovered=Criterion("share of the gap that a balanced refit closes", *recovered.recovered, MOST_OF_GAP),
         depth=Criterion(f"depth of errors of {val.split.group_name(noisy)} beyond what overlap explains", *depth, DEEP),
         noisy=noisy,
-        told_apart=Criterion("AUC of its class among rows with its attribute, from features", *told_apart, TOLD_APART),
+        separate=Criterion(
+            "AUC of the group among rows with its attribute", *separability.auc_within(inside, label), SEPARATE
+        ),
+        told_apart=Criterion("AUC of its class among rows with that attribute", *told_apart, TOLD_APART),
         raw_gain=Criterion("worst-group accuracy, raw inputs minus features", *recovered.raw_gain, RAW_GAIN),
         unseen=Criterion("share of the gap that training rows do not have", *shares, MOST_OF_GAP),
         less_separated=Criterion("AUC of its class elsewhere minus here", *less, LESS_SEPARATED),

@@ -60,10 +60,10 @@ def gathered(model: Model, train: Split, val: Split, seed: int = 0) -> tuple[Row
 
 
 def _rows(model: Model, split: Split, raw: Tensor | None) -> Rows:
-    features_ND = features_of(split, model).float()
+    features_ND = features_of(split, model)
     with model.evaluating():
         right_N = model.classifier(features_ND).argmax(1) == split.y
-    return Rows(split, features_ND, right_N, raw)
+    return Rows(split, features_ND.float(), right_N, raw)
 
 
 def _raw(split: Split) -> Tensor | None:

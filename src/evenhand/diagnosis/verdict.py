@@ -10,6 +10,8 @@ from typing import Literal
 Cause = Literal["nothing", "data", "representation", "classifier"]
 Kind = Literal["within noise", "classifier", "label noise", "lost signal", "few rows", "minority", "overlap"]
 
+# A group's accuracy differs by about a point between two fits of the same model to other rows of the same kind.
+SMALLEST_GAP = 0.01
 # Half: what closes more of the gap than it leaves is its main cause.
 MOST_OF_GAP = 0.5
 # Of two normal classes 3 deviations apart, wrong labels in a quarter of both give an excess of 0.09, in 15 % of one
@@ -18,6 +20,8 @@ DEEP = 0.05
 # Below, errors are deep whatever the labels: of two normal classes of AUC 0.65, as deep as 0.41. Labels of which
 # 30 % are wrong in both classes leave 0.70.
 TOLD_APART = 0.65
+# Of two normal classes of AUC 0.95, 88 % can be told; whatever misses more of them, the features do not.
+SEPARATE = 0.95
 # Differences of less than 0.05 in AUC are 1 to 3 points of accuracy between classes that are told apart at all.
 LESS_SEPARATED = 0.05
 # Two fits on a few thousand rows differ by some points of worst-group accuracy by chance.
@@ -39,7 +43,7 @@ WORDS: dict[Kind, str] = {
     "lost signal": "the features lost what tells {group}: the raw inputs still have it",
     "few rows": "{group} has too few training rows: the model fits those it has seen, and not others",
     "minority": "the features separate {group} less than the same class elsewhere, and no refit helps",
-    "overlap": "classes overlap in {group}, in the features and for a linear fit on the inputs alike",
+    "overlap": "classes overlap in {group}, as far as linear fits can tell",
 }
 CAUSES: dict[Kind, Cause] = {
     "within noise": "nothing",
@@ -55,7 +59,8 @@ ADVICE: dict[Kind, str] = {
     "classifier": "Keep the encoder and refit the last layer with the groups balanced, or train with balanced losses.",
     "label noise": "Look at the labels of this group (the suspect rows first) and relabel; no method repairs them.",
     "lost signal": "Train the encoder so that the group counts, or one that starts from other weights.",
-    "few rows": "Collect more rows of this group; until then methods that mix or subsample overfit less.",
+    "few rows": "Collect more rows of this group; until then methods that mix or subsample overfit less. "
+    "Check its labels too: a model that learned wrong ones by heart looks the same.",
     "minority": "Train the encoder so that the group counts.",
     "overlap": "Collect inputs that tell these classes apart; check the labels too.",
 }
@@ -98,10 +103,11 @@ class Measured:
         depth: of errors beyond what overlap explains, see `separability.excess_depth`; of this group or of the one
             that it is mistaken for, whichever has more.
         noisy: that group.
-        told_apart: AUC of telling the group from other classes with its attribute.
+        told_apart: AUC of telling the class of `noisy` from others, among rows with its attribute.
+        separate: the same for the worst group, with the threshold above which nothing is missing in the features.
         raw_gain: worst-group accuracy of a fit on raw inputs minus that of refits on features.
         unseen: accuracy that the group loses from training to validation rows, as a share of the gap.
-        less_separated: by how much the AUC of the class's best other group exceeds `told_apart`.
+        less_separated: by how much the AUC of the class's best other group exceeds this group's.
     """
 
     gap: Criterion
@@ -109,6 +115,7 @@ class Measured:
     depth: Criterion
     noisy: int
     told_apart: Criterion
+    separate: Criterion
     raw_gain: Criterion
     unseen: Criterion
     less_separated: Criterion
@@ -141,9 +148,10 @@ def decide(found: Measured, group: int, name_of: Callable[[int], str]) -> Verdic
     """The verdict for the worst group, by questions in a fixed order.
 
     1. Is there a gap at all? Otherwise there is nothing to diagnose.
-    2. Do refits of the last layer close most of it? Then the classifier is at fault.
-    3. Do the classes differ in the features, and are errors deeper than overlap explains? Then labels are wrong.
-    4. Does a fit on raw inputs serve the group better? Then the representation lost it.
+    2. Do refits of the last layer close most of it? Then the classifier is at fault; likewise where that is not
+       settled, but the features tell the classes apart nearly always.
+    3. Does a fit on raw inputs serve the worst group better, by the same labels? Then the representation lost it.
+    4. Do the classes differ in the features, and are errors deeper than overlap explains? Then labels are wrong.
     5. Is most of the gap absent from training rows? Then rows are too few.
     6. Is the same class separated better with another attribute? Then the representation; otherwise classes overlap.
     """
@@ -159,10 +167,12 @@ def decide(found: Measured, group: int, name_of: Callable[[int], str]) -> Verdic
     kind: Kind = (
         "classifier"
         if yes(found.recovered)
-        else "label noise"
-        if yes(found.told_apart, found.depth)
+        else "classifier"
+        if not found.recovered.decided and yes(found.separate)
         else "lost signal"
         if yes(found.raw_gain)
+        else "label noise"
+        if yes(found.told_apart, found.depth)
         else "few rows"
         if yes(found.unseen)
         else "minority"
@@ -170,17 +180,18 @@ def decide(found: Measured, group: int, name_of: Callable[[int], str]) -> Verdic
         else "overlap"
     )
     known = [criterion for criterion in asked if not math.isnan(criterion.value)]
-    settled = _what_settles(kind, known, found)
     blamed = found.noisy if kind == "label noise" else group
-    return _verdict(kind, blamed, name_of(blamed), tuple(known), tuple(c.name for c in settled if not c.decided))
+    doubts = tuple(criterion.name for criterion in _settling(kind, known, found) if not criterion.decided)
+    return _verdict(kind, blamed, name_of(blamed), tuple(known), doubts)
 
 
-def _what_settles(kind: Kind, asked: list[Criterion], found: Measured) -> list[Criterion]:
-    """Criteria whose other outcome would change the verdict."""
-    if kind != "label noise" and not found.told_apart.above and found.told_apart.decided:
-        return [criterion for criterion in asked if criterion != found.depth]
-    if kind != "label noise" and not found.depth.above and found.depth.decided:
-        return [criterion for criterion in asked if criterion != found.told_apart]
+def _settling(kind: Kind, asked: list[Criterion], found: Measured) -> list[Criterion]:
+    """Criteria whose other outcome would change the verdict; where one of two is clearly not met, the other cannot."""
+    if kind == "label noise":
+        return asked
+    for missed, other in ((found.told_apart, found.depth), (found.depth, found.told_apart)):
+        if not missed.above and missed.decided:
+            return [criterion for criterion in asked if criterion != other]
     return asked
 
 
