@@ -8,7 +8,8 @@ pixels with the group shares of Waterbirds, or those of Waterbirds itself where 
     training  `fit` for some epochs, with all evaluation, and with what ncdebias does at its start and between epochs to
               set its frozen classifier, by each of its `statistics`
 
-To reach, step: groupdro ≤ 1.02, ncdebias ≤ 1.03, clusterfix ≤ 1.10; training: ncdebias with running or subsampled statistics ≤ 1.05.
+To reach, step: groupdro ≤ 1.02, ncdebias ≤ 1.03, clusterfix ≤ 1.10; training: ncdebias with running or subsampled
+statistics ≤ 1.05.
 """
 
 from __future__ import annotations
