@@ -51,6 +51,14 @@ def test_files_that_are_no_images_are_refused_by_name(tmp_path: Path) -> None:
     assert "directory" in bad(tmp_path)
 
 
+def test_libtiff_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    content = bytearray(encoded("TIFF", compression="tiff_lzw"))
+    content[200:400] = bytes(byte ^ 255 for byte in content[200:400])
+    assert "damaged or cut short" in bad(tmp_path / "a.tif", bytes(content))
+    print("still heard", file=sys.stderr)
+    assert capfd.readouterr() == ("", "still heard\n")
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000"])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7])
 def test_truncated_files_are_refused(

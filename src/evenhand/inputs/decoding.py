@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import warnings
@@ -119,6 +120,9 @@ def _prepared(file: Image.Image, preparation: Preparation) -> Image.Image:
     side, window = preparation.side, preparation.window
     if window is None:
         file.draft(None, (2 * side, 2 * side))
+    if file.format == "TIFF":
+        with _without_words_of_libtiff():
+            file.load()
     file.load()
     image = _rgb(_upright(file))
     if window is not None:
@@ -213,3 +217,25 @@ def _without_warnings() -> Iterator[None]:
             if _inside == 0:
                 with suppress(ValueError):
                     cast("list[Any]", warnings.filters).remove(_SILENCE)
+
+
+_talking = threading.Lock()
+
+
+@contextmanager
+def _without_words_of_libtiff() -> Iterator[None]:
+    """Silences standard error, onto which libtiff prints what it thinks of a damaged file; one thread at a time."""
+    with _talking:
+        try:
+            kept = os.dup(2)
+        except OSError:  # it is closed
+            yield
+            return
+        silence = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(silence, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(silence)
+            os.close(kept)
