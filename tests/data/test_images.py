@@ -188,6 +188,13 @@ def test_wrong_description(describe: Describe, keys: dict[str, object], message:
         data.load(describe(**keys))
 
 
+def test_paths_with_a_dot(describe: Describe) -> None:
+    dotted = [f"./{row}".replace("scans/", "scans/.//") for row in rows()]
+    assert reds(data.load(describe(dotted)).train) == list(range(8))
+    with pytest.raises(BadInput, match=r"people\.csv, line 26: file must be each image once, got '\./scans/3\.png'"):
+        data.load(describe([*rows(), "./scans/3.png,no,f,p1,train"]))
+
+
 def test_a_file_that_is_not_below_the_current_folder(describe: Describe, monkeypatch: pytest.MonkeyPatch) -> None:
     path = Path(describe([f"{rows()[0][:6]}/none.png,no,f,p,train", *rows()]))
     monkeypatch.chdir(path.parent)

@@ -127,8 +127,14 @@ class Metadata:
 
         names = self.table.frame[column].cast(pl.String)
         self._refuse(names.is_null(), names, column, "the path of an image")
-        self._refuse(pl.Series([leaves(name) for name in names]), names, column, f"a path inside {_shown(folder)}")
-        stems = names.str.replace(IMAGE_ENDING, "") if endings else names + suffix
+        self._refuse(
+            pl.Series([leaves(name) for name in names]),
+            names,
+            column,
+            f"a path inside {_shown(folder)}, relative to it",
+        )
+        plain = pl.Series([plain_path(name) for name in names], dtype=pl.String)
+        stems = plain.str.replace(IMAGE_ENDING, "") if endings else plain + suffix
         self._refuse(stems.is_duplicated() & ~stems.is_first_distinct(), names, column, "each image once")
         there = files_below(folder)
         paths = pl.Series([None] * len(names), dtype=pl.String)
@@ -185,6 +191,11 @@ class Metadata:
 
 def _shown(folder: Path) -> str:
     return "the current folder" if folder == Path() else str(folder)
+
+
+def plain_path(path: str) -> str:
+    """A relative path without `.` and empty parts: `./a//b.png` is `a/b.png`."""
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def leaves(path: str) -> bool:
