@@ -210,3 +210,9 @@ def test_a_comparison_in_workers_makes_one_encoder_and_tells_how_far_it_is(tmp_p
     assert [reason.endswith(str(file)) for reason in reasons] == [True, True, False, False]
     assert sum("(found)" in reason for reason in reasons) == 1
     assert [progress.kind for progress in told].count("done") == 2
+
+
+def test_one_epoch_is_said_as_one() -> None:
+    one = Pretraining("moco", 1, 1, (2.5,), Path("file"))
+    assert str(one) == "Encoder pretrained by moco for 1 epoch (loss 2.5 in the first epoch, 2.5 in the last): file"
+    assert " for 2 epochs (" in str(replace(one, epoch=2, epochs=2))

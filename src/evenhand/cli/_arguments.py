@@ -14,7 +14,7 @@ DataName = Annotated[
     typer.Argument(
         metavar="DATA",
         help="A data set's name (see `evenhand data list`; torchvision:NAME, hf:NAME), a TOML file that describes your "
-        "own data, or a folder with one folder of images for each class.",
+        "own data, a folder with one folder of images for each class, or a file of features.",
     ),
 ]
 Root = Annotated[

@@ -56,7 +56,8 @@ class Pretraining:
             if self.found
             else f"loss {self.losses[0]:.4g} in the first epoch, {self.losses[-1]:.4g} in the last"
         )
-        return f"Encoder pretrained by {self.objective} for {self.epochs} epochs ({how}): {self.file}"
+        epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
+        return f"Encoder pretrained by {self.objective} for {epochs} ({how}): {self.file}"
 
 
 def begin_with_pretrained(
