@@ -262,3 +262,24 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch:
     folder, paths = images(tmp_path / "images", 2)
     with pytest.raises(BadInput, match=r"cannot write to the cache folder .*EVENHAND_CACHE"):
         cached(folder, paths, SMALL)
+
+
+def test_a_file_that_could_not_be_read_for_a_time_is_not_bad_for_ever(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, paths = images(tmp_path / "images", 3)
+    decode, access = decoders.decode, os.access
+
+    def denied(path: Path, preparation: Preparation) -> object:
+        if path.name == Path(paths[1]).name:
+            raise decoders.BadImage(path, "Permission denied")
+        return decode(path, preparation)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(decoders, "decode", denied)
+        meanwhile.setattr(
+            os, "access", lambda path, mode: Path(path).name != Path(paths[1]).name and access(path, mode)
+        )
+        assert list(cached(folder, paths, SMALL, skip_bad=True).bad) == [1]
+        assert list(cached(folder, paths, SMALL, skip_bad=True).bad) == [1]
+    assert not cached(folder, paths, SMALL).bad

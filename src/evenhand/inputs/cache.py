@@ -164,7 +164,8 @@ def _name(folder: Path, paths: Sequence[str], preparation: Preparation) -> str:
     for path in paths:
         try:
             stat = os.stat(folder / path)  # noqa: PTH116
-            known = (path, stat.st_size, stat.st_mtime_ns)
+            readable = os.access(folder / path, os.R_OK)  # else bad, until its permissions change, not its time
+            known = (path, stat.st_size, stat.st_mtime_ns) if readable else (path, -1, -1)
         except OSError:
             known = (path, -1, -1)
         found.update(repr(known).encode(errors="surrogatepass"))
