@@ -20,7 +20,7 @@ from .rows import Rows
 REPLICATES = 500  # of the bootstrap: the ends of a 95 % interval are each the 12th of them
 NEIGHBOURS = 20  # the k that Caron et al. (2021) recommend for k-NN evaluation
 CONFIDENT = 0.8  # share of the neighbours' weight for one other class that makes a label suspect
-FEWEST = 10  # rows on either side below which ranks say nothing: the interval of an AUC is then wider than 0.4
+FEWEST = 10  # rows on either side below which ranks say nothing: the interval of an AUC is then wider than 0.35
 
 _NORMAL = NormalDist()
 
