@@ -15,7 +15,6 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from evenhand import data as data_sets
@@ -185,6 +184,8 @@ def extract(
     for part, split in splits.items():
         tensors[f"{part}.features"] = x_type, (len(split), model.classifier.in_features)
     header, places = _feature_file.arrange({**facts, "content": NO_CONTENT}, tensors)
+    from lightning_fabric import Fabric  # seconds to import, and only needed here
+
     chosen = Fabric(accelerator=device, devices=1).device
     model = model.to(chosen)
     if any(isinstance(module, nn.Conv2d) for module in model.modules()):

@@ -117,3 +117,10 @@ def test_long_lists_are_shortened() -> None:
     texts = [str(number) for number in range(MOST_NAMED + 3)]
     assert shortened(texts, "files") == [*texts[:MOST_NAMED], "and 3 more files"]
     assert shortened(texts[:MOST_NAMED], "files") == texts[:MOST_NAMED]
+
+
+def test_from_where_pixels_are_read_makes_no_other_data(root: Path) -> None:
+    """Who runs out of disk goes on with the same runs."""
+    cached, streamed = (data.load("waterbirds", root, size=16, cache=cache) for cache in ("disk", "none"))
+    assert cached.options == streamed.options == {"size": 16}
+    assert cached.fingerprint == streamed.fingerprint

@@ -90,6 +90,10 @@ class ImageOptions(DataSet):
     cache: Literal["disk", "none"] = "disk"
     skip_bad: bool = False
 
+    def chosen_options(self) -> dict[str, Any]:
+        """Those that make other data: from where the pixels are read is none of them."""
+        return {name: value for name, value in super().chosen_options().items() if name != "cache"}
+
     def __post_init__(self) -> None:
         if self.size < 1:
             raise BadInput(f"size must be at least 1 pixel, got {self.size}")
