@@ -14,7 +14,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from planted import planted
 from sklearn.metrics import adjusted_rand_score, f1_score, precision_score, recall_score, roc_auc_score
 
 from evenhand.auditing import audit
@@ -30,6 +29,7 @@ from evenhand.metrics import wilson
 from evenhand.plan import Plan
 from evenhand.regrouped import regrouped
 from evenhand.runs import Run
+from planted import planted
 
 PARTS = ("train", "val", "test")
 SIZES = {"train": ((300, 40), (200, 30)), "val": ((60, 50), (50, 40)), "test": ((60, 50), (50, 40))}

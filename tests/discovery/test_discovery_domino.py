@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planted import planted
 from scipy.special import softmax
 from scipy.stats import norm
 from sklearn.decomposition import PCA
@@ -13,6 +12,7 @@ from sklearn.mixture import GaussianMixture
 from evenhand.discovery import kinds
 from evenhand.discovery.kinds import domino
 from evenhand.discovery.kinds._base import Array
+from planted import planted
 
 
 def seen(apart: float = 3) -> tuple[domino._Seen, Array]:

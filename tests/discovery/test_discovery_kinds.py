@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted import planted
 from sklearn.metrics import adjusted_rand_score, roc_auc_score, silhouette_score
 
 from evenhand.discovery import centres, kinds
 from evenhand.discovery.kinds._base import Array, Rows
 from evenhand.discovery.kinds.errors import p_values
 from evenhand.errors import BadInput
+from planted import planted
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "clusters": {"clusters": 2},

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_models import BIRDS, split
 
 from evenhand.errors import BadInput
 from evenhand.zeroshot._prompts import check_distinct, check_templates, prompt, spoken
+from small_models import BIRDS, split
 
 
 @pytest.mark.parametrize("name", ["{}", "{0}", "a {name} b", "%s", "Käfer & co.", "'); --", "\\1", "狐"])
