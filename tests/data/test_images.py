@@ -82,7 +82,7 @@ def test_options_come_from_the_description_and_then_from_the_caller(describe: De
     loaded = data.load(path)
     assert loaded.train.batch(torch.arange(1)).x.shape == (1, 3, 6, 6)
     assert not loaded.train.inputs.augments
-    assert loaded.options == {"size": 6, "stored": 8, "augment": "none", "cache": "none"}
+    assert loaded.options == {"size": 6, "stored": 8, "augment": "none"}, "the cache makes no other data"
     assert data.load(path, size=4).train.batch(torch.arange(1)).x.shape == (1, 3, 4, 4)
     assert data.load(path, size=64, stored=64).train.batch(torch.arange(1)).x.shape == (1, 3, 64, 64)
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from hidden_groups import planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -29,7 +30,6 @@ from evenhand.metrics import wilson
 from evenhand.plan import Plan
 from evenhand.regrouped import regrouped
 from evenhand.runs import Run
-from planted import planted
 
 PARTS = ("train", "val", "test")
 SIZES = {"train": ((300, 40), (200, 30)), "val": ((60, 50), (50, 40)), "test": ((60, 50), (50, 40))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hidden_groups import planted
 from scipy.special import softmax
 from scipy.stats import norm
 from sklearn.decomposition import PCA
@@ -12,7 +13,6 @@ from sklearn.mixture import GaussianMixture
 from evenhand.discovery import kinds
 from evenhand.discovery.kinds import domino
 from evenhand.discovery.kinds._base import Array
-from planted import planted
 
 
 def seen(apart: float = 3) -> tuple[domino._Seen, Array]:

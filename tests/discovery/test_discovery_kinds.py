@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hidden_groups import planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, roc_auc_score, silhouette_score
@@ -15,7 +16,6 @@ from evenhand.discovery import centres, kinds
 from evenhand.discovery.kinds._base import Array, Rows
 from evenhand.discovery.kinds.errors import p_values
 from evenhand.errors import BadInput
-from planted import planted
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "clusters": {"clusters": 2},

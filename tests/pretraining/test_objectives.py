@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-from small_images import SIDE, pictures, transformer
 from torch import Generator, Tensor, nn
+from unlabelled import SIDE, pictures, transformer
 
 from evenhand import encoders, pretraining
 from evenhand.encoders._normalise import Published

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
-from small_images import SIDE, pictures, transformer
 from torch import Generator, Tensor
+from unlabelled import SIDE, pictures, transformer
 
 from evenhand import encoders
 from evenhand.batch import TensorInputs

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from small_images import pictures
+from unlabelled import pictures
 
 from evenhand import study
 from evenhand.data._base import Data, Sealed

@@ -56,11 +56,12 @@ class Table:
         return f"{self.path}, row {row + 1}"
 
 
-def read_table(description: Description) -> Table:
+def read_table(description: Description, *, repeated: bool = False) -> Table:
     """The table as described, texts stripped of blanks, with null for what is missing.
 
     Raises:
-        BadInput: the file is missing, of an unknown kind, empty, or has a broken row; the message names the line.
+        BadInput: the file is missing, of an unknown kind, empty, has a broken row (the message names the line), or a
+            column twice, unless it may be `repeated`: the first counts then.
     """
     import polars as pl
 
@@ -72,7 +73,7 @@ def read_table(description: Description) -> Table:
         if path.suffix.lower() in (".parquet", ".pq"):
             separator, frame = "", pl.read_parquet(path)
         elif separator:
-            frame = _read_text_table(path, separator)
+            frame = _read_text_table(path, separator, repeated=repeated)
         else:
             kinds = ", ".join([*SEPARATORS, ".parquet"])
             raise BadInput(f"{path} must end in one of {kinds}, or give `separator` for a text file")
@@ -102,15 +103,16 @@ def _with_nulls(frame: pl.DataFrame, description: Description, *, text_file: boo
     return frame.with_columns(without_nan(frame[name]) for name in frame.columns if name not in kept)
 
 
-def _read_text_table(path: Path, separator: str) -> pl.DataFrame:
+def _read_text_table(path: Path, separator: str, *, repeated: bool) -> pl.DataFrame:
     import polars as pl
 
     if len(separator.encode()) != 1:
         raise BadInput(f"separator must be a single character, got {separator!r}")
     frame = pl.read_csv(path, separator=separator, infer_schema=False)
     names = [name.strip() for name in _header(path, separator)]
-    if repeated := [name for place, name in enumerate(names) if name and name in names[:place]]:
-        raise BadInput(f"{path}, line 1: the header has {repeated[0]!r} twice")
+    twice = [name for place, name in enumerate(names) if name and name in names[:place]]
+    if twice and not repeated:
+        raise BadInput(f"{path}, line 1: the header has {twice[0]!r} twice")
     frame = frame.rename({column: column.strip() for column in frame.columns})
     # A row with too few fields is padded, so the last column tells when it is worth looking.
     if frame.width > 1 and frame[:, -1].null_count():

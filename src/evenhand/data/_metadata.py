@@ -34,17 +34,26 @@ class Metadata:
     table: Table
 
     @classmethod
-    def read(cls, path: Path, columns: Sequence[str], *, separator: str = "", missing: Sequence[str] = ()) -> Metadata:
+    def read(
+        cls,
+        path: Path,
+        columns: Sequence[str],
+        *,
+        separator: str = "",
+        missing: Sequence[str] = (),
+        repeated: bool = False,
+    ) -> Metadata:
         """The file (`.csv`, `.tsv`, `.txt` or `.parquet`), which must have these columns.
 
         Args:
             missing: texts that mean a missing value, beside an empty field.
+            repeated: whether a column may be there twice; the first counts.
 
         Raises:
             BadInput: no such file or column, a broken row (the message names the line), or text that is not UTF-8.
         """
         described = Description(str(path), label=columns[0], separator=separator, missing_values=tuple(missing))
-        table = read_table(described)
+        table = read_table(described, repeated=repeated)
         table.require(columns)
         return cls(table)
 

@@ -128,7 +128,8 @@ class Compas(DataSet):
 def read(file: Path) -> Metadata:
     """The columns that are used, of every row."""
     wanted = ("race", "sex", *NUMERIC, "c_charge_degree", "two_year_recid")
-    return Metadata.read(file, (*wanted, "days_b_screening_arrest", "is_recid", "score_text"), missing=("N/A",))
+    columns = (*wanted, "days_b_screening_arrest", "is_recid", "score_text")
+    return Metadata.read(file, columns, missing=("N/A",), repeated=True)  # the official header has two names twice
 
 
 def filtered(table: Metadata) -> Metadata:
