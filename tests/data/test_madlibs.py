@@ -118,7 +118,7 @@ def test_a_broken_row_names_its_line(tmp_path: Path, compressed: bool) -> None:
 
 def test_check_counts(tmp_path: Path) -> None:
     differences = Madlibs(attribute="kind").check(write(tmp_path, sentences()))
-    assert differences == [f"{tmp_path}/root/madlibs/bias_madlibs_77k.csv has 10 groups, published are 14"]
+    assert differences == [f"{tmp_path / 'root'}/madlibs/bias_madlibs_77k.csv has 10 groups, published are 14"]
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
