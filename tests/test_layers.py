@@ -16,7 +16,7 @@ ROOT = Path(evenhand.__file__).parent
 # Imports go to a lower layer, or within one. A module that is not listed here belongs to no layer: put it in one.
 LAYERS = [
     {"errors", "files", "options", "records", "batch", "by_name"},
-    {"groups", "sampling", "losses", "model", "metrics", "settings", "inputs", "collapse"},
+    {"groups", "sampling", "losses", "model", "metrics", "settings", "inputs", "collapse", "plots", "projection"},
     {"data", "encoders"},
     {"methods"},
     {
@@ -33,8 +33,10 @@ LAYERS = [
         "features",
         "pretraining",
         "zeroshot",
+        "tracking",
+        "loggers",
     },
-    {"study", "auditing", "discovery", "diagnosis"},
+    {"study", "auditing", "discovery", "diagnosis", "explanations", "report"},
     {"cli", "sklearn"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
@@ -126,6 +128,7 @@ def loaded(statement: str) -> set[str]:
         ("import evenhand.metrics", {"torch", "polars", "scipy", "sklearn"}),
         ("import evenhand.runs", {"torch", "numpy", "polars", "scipy", "sklearn"}),
         ("import evenhand.auditing", {"torch", "scipy", "sklearn"}),
+        ("import evenhand.plots", {"torch", "polars", "scipy", "sklearn"}),
         ("import evenhand; evenhand.methods.names(); evenhand.data.names()", {"torch", "polars"}),
     ],
 )

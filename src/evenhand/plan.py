@@ -12,7 +12,7 @@ import torch
 from evenhand import encoders, methods, runs
 from evenhand.batch import Split
 from evenhand.data._base import Data
-from evenhand.errors import BadInput
+from evenhand.errors import BadInput, unknown
 from evenhand.evaluation import check_selectable
 from evenhand.inputs.augmented import augmented
 from evenhand.methods._base import Method, require_groups
@@ -22,6 +22,8 @@ from evenhand.regrouped import digest, regrouped
 from evenhand.runs import Config
 from evenhand.settings import Settings
 
+TRACKS = ("collapse", "collapse-exact")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -30,6 +32,7 @@ class Plan:
     Attributes:
         oracle: also evaluate the test split after every epoch, to report what selecting on it would have given.
         groups_from: a table of groups (see `regrouped`) by which to train and to select; reported is by the data's own.
+        track: what is recorded of the features in every epoch, one of `TRACKS`; empty for nothing.
     """
 
     method: str
@@ -37,6 +40,7 @@ class Plan:
     settings: Mapping[str, Any] = field(default_factory=dict)
     oracle: bool = False
     groups_from: Path | None = None
+    track: str = ""
 
     def splits(self, data: Data) -> tuple[Split, Split]:
         """What is trained on and selected by: train and val, with the groups of the plan."""
@@ -50,6 +54,8 @@ def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
         BadInput: an unknown method, option, setting or encoder, a value that does not fit, a method that needs groups
             that the data lack, rows that the encoder does not take, or a selection rule that cannot be judged.
     """
+    if plan.track and plan.track not in TRACKS:
+        raise unknown("kind of tracking", plan.track, TRACKS)
     train, val = plan.splits(data)
     plain = {} if val.has_attributes else {"select": "worst_class"}  # groups are classes there
     settings = Settings(**checked(Settings, {**plain, **data.recommended, **plan.settings}, "training"))
@@ -76,6 +82,7 @@ def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
             "method": {"name": plan.method, "options": asdict(method)},
             "settings": asdict(settings),
             "oracle": plan.oracle,
+            **({"track": plan.track} if plan.track else {}),
             **({} if plan.groups_from is None else {"groups_sha256": digest(plan.groups_from)}),
             **identified_weights(settings),
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,9 +32,15 @@ def reproduce(
     ] = "full",
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Seeds 0 to N-1; default as in the paper.")] = None,
     workers: Workers = None,
+    plots: Annotated[
+        str,
+        typer.Option(
+            metavar="html,png,svg", help="In which formats figures are written; png and svg need Chrome or Chromium."
+        ),
+    ] = "html",
     json: Json = None,
 ) -> int:
-    """Repeat a paper's table, its figures beside ours.
+    """Repeat a paper's table or figure, its numbers beside ours.
 
     Trains what is missing and says which of the paper's statements hold here. Every row is shown with the epoch chosen
     on validation and, to see the difference, with the epoch chosen on test.
@@ -49,6 +55,7 @@ def reproduce(
     from evenhand.study.papers import read_study
 
     check_writable(json)
+    formats = _formats(plots)
     if table is None:
         return _list(json)
     study = read_study(table)
@@ -57,10 +64,20 @@ def reproduce(
         found = reproduction.reproduce_study(
             table, out=out, root=root, data=data, scale=scale, seeds=seeds, n_workers=workers, on_progress=on_progress
         )
-    return _show(found, folder, json)
+    return _show(found, folder, formats, json)
 
 
-def _show(found: StudyReproduction, out: Path, json: Path | None) -> int:
+def _formats(plots: str) -> list[str]:
+    from evenhand.errors import unknown
+
+    known, wanted = ("html", "png", "svg"), [name.strip() for name in plots.split(",") if name.strip()]
+    for name in wanted:
+        if name not in known:
+            raise unknown("format of a figure", name, known)
+    return wanted
+
+
+def _show(found: StudyReproduction, out: Path, formats: list[str], json: Path | None) -> int:
     from evenhand.cli import _tables
     from evenhand.cli.compare import report_failures
     from evenhand.study import across, record
@@ -77,10 +94,30 @@ def _show(found: StudyReproduction, out: Path, json: Path | None) -> int:
     _tables.show(across.tables(found))
     for line in across.findings(found):
         item(line)
-    files = record.save_study(found, out)
+    figure = _figure(found, out, formats) if found.study.figure else None
+    files = record.save_study(found, out, figure)
     say(f"\nWritten to {files[1]} and {files[0].name}.")
-    write_result(json, record.study_as_dict(found))
+    write_result(json, record.study_as_dict(found, figure))
     return max(report_failures(part.comparison) for part in found.parts)
+
+
+def _figure(found: StudyReproduction, out: Path, formats: list[str]) -> dict[str, Any]:
+    """Measure, show and draw the figure of a study; its record."""
+    from evenhand.cli import _tables
+    from evenhand.plots import save
+    from evenhand.study import figures
+
+    measured = figures.measured(found.study.figure, found, found.study.figure_options)
+    _tables.show(figures.tables(measured))
+    for line in figures.findings(measured):
+        item(line)
+    written = [
+        save(panel, out / f"{found.study.name}{f'-{name}' if name else ''}.{kind}")
+        for name, panel in figures.drawn(measured).items()
+        for kind in formats
+    ]
+    say(f"\nDrawn in {', '.join(str(path) for path in written)}.")
+    return measured
 
 
 def _show_part(found: Reproduction) -> None:

@@ -52,7 +52,7 @@ def reduced(points_MD: Array, val_VD: Array, how: Reduction, n_wanted: int, seed
 
 def _umap() -> Any:
     try:
-        from umap import UMAP  # type: ignore[import-not-found]
+        from umap import UMAP
     except ImportError as error:
         raise BadInput(
             "reduction=umap of George needs the library umap-learn, which is not installed; choose pca"

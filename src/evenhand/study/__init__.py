@@ -72,6 +72,7 @@ def compare(
     data_options: Mapping[str, Any] | None = None,
     oracle: bool = False,
     groups_from: Path | None = None,
+    track: str = "",
     reference: str = "",
     n_workers: int | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -88,6 +89,7 @@ def compare(
         data_options: of the data set, such as which target.
         oracle: also say what selecting on the test split would have given.
         groups_from: a table of groups by which all runs train and select.
+        track: what is recorded of the features in every epoch, see `evenhand.plan`.
         reference: label of the contender that the others are compared with; default erm, else the first.
         n_workers: processes at a time; default as many as there are cores, each with one thread.
 
@@ -101,7 +103,7 @@ def compare(
     if not any(out.glob("*/metrics.json")):
         processes.warm_up()  # while this process reads the data
     load = partial(data_sets.load, data, root, **(data_options or {}))
-    make = partial(_plan, settings=settings or {}, oracle=oracle, groups_from=groups_from)
+    make = partial(_plan, settings=settings or {}, oracle=oracle, groups_from=groups_from, track=track)
     planned = _resolved(load(), [(one, make(one, seed)) for seed in range(seeds) for one in entrants], out)
     failures = _execute(load, out, planned, n_workers, on_progress)
     return replace(_collected(planned, out, failures), reference_label=reference)
@@ -172,12 +174,12 @@ class Planned(NamedTuple):
 
 
 def _plan(
-    entrant: Contender, seed: int, *, settings: Mapping[str, Any], oracle: bool, groups_from: Path | None
+    entrant: Contender, seed: int, *, settings: Mapping[str, Any], oracle: bool, groups_from: Path | None, track: str
 ) -> Plan:
     from evenhand.plan import Plan
 
     chosen = {**settings, **entrant.settings, "seed": seed}
-    return Plan(entrant.method, entrant.options, chosen, oracle, groups_from)
+    return Plan(entrant.method, entrant.options, chosen, oracle, groups_from, track)
 
 
 def _resolved(chosen: Data, wanted: Sequence[tuple[Contender, Plan]], out: Path) -> list[Planned]:

@@ -47,6 +47,7 @@ class PaperTable:
             table, its `options` below those of the rows of the methods that they name, and its `rows` are settings of
             the rows with these labels, in the place of what the row itself says of a setting that `small` names.
         reference: label of the row that the others are compared with; empty for ERM.
+        track: what is recorded in every epoch, see `evenhand.plan`; empty for nothing.
     """
 
     name: str
@@ -62,6 +63,7 @@ class PaperTable:
     reference: str = ""
     data_options: Mapping[str, Any] = field(default_factory=dict)
     part: str = ""
+    track: str = ""
 
     @property
     def contenders(self) -> tuple[Contender, ...]:
@@ -79,6 +81,8 @@ class PaperStudy:
             differences to the reference.
         ranks: the paper's average ranks, by the row's label and a heading under which some parts are averaged.
         headings: for each of these headings the parts that belong to it.
+        figure: the kind of figure that is drawn of the runs, see `evenhand.study.figures`; empty for tables alone.
+        figure_options: of that kind.
     """
 
     name: str
@@ -88,6 +92,8 @@ class PaperStudy:
     across: tuple[str, ...] = ()
     ranks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     headings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    figure: str = ""
+    figure_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def several(self) -> bool:
@@ -115,12 +121,13 @@ def read_study(name: str) -> PaperStudy:
         raise unknown("table", name, names())
     content = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
     across = {key: content.pop(key, default) for key, default in (("across", ()), ("ranks", {}), ("headings", {}))}
+    figure, figure_options = content.pop("figure", ""), content.pop("figure_options", {})
     written = content.pop("parts", None)
     contents = [content] if written is None else [_part_of(content, part) for part in written]
     parts = [_table(name, each) for each in contents]
     return PaperStudy(
         name, content["title"], content["source"], tuple(parts), tuple(across["across"]), across["ranks"],
-        {heading: tuple(labels) for heading, labels in across["headings"].items()},
+        {heading: tuple(labels) for heading, labels in across["headings"].items()}, figure, figure_options,
     )  # fmt: skip
 
 

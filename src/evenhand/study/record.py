@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from evenhand.files import write_atomically, write_json
 from evenhand.study import across
+from evenhand.study import figures as figures_of_papers
 from evenhand.study.comparison import MAIN, Entry, summary
 from evenhand.study.findings import findings
 from evenhand.study.measures import MEASURES
@@ -103,8 +105,12 @@ def _row(found: Reproduction, row: Row, entry: Entry) -> dict[str, Any]:
     }
 
 
-def study_as_dict(found: StudyReproduction) -> dict[str, Any]:
-    """A study as plain values: that of its table, or all rows with the part that they belong to."""
+def study_as_dict(found: StudyReproduction, figure: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A study as plain values: that of its table, or all rows with the part that they belong to; and its figure."""
+    return _study_as_dict(found) | ({} if figure is None else {"figure": dict(figure)})
+
+
+def _study_as_dict(found: StudyReproduction) -> dict[str, Any]:
     if not found.study.several:
         return as_dict(found.parts[0])
     parts = [as_dict(part) | {"part": part.table.part} for part in found.parts]
@@ -125,16 +131,19 @@ def study_as_dict(found: StudyReproduction) -> dict[str, Any]:
     }
 
 
-def save_study(found: StudyReproduction, out: str | Path) -> tuple[Path, Path]:
-    """Write `TABLE.json` and `TABLE.md` in `out`; return their paths.
+def save_study(found: StudyReproduction, out: str | Path, figure: Mapping[str, Any] | None = None) -> tuple[Path, Path]:
+    """Write `TABLE.json` and `TABLE.md` in `out`, with the record of the study's figure; return their paths.
 
     Raises:
         RunFailed: they cannot be written.
     """
     paths = Path(out) / f"{found.study.name}.json", Path(out) / f"{found.study.name}.md"
-    write_json(paths[0], study_as_dict(found))
+    write_json(paths[0], study_as_dict(found, figure))
     pages = [_page(part, f"## {part.table.part}\n\n" if found.study.several else "") for part in found.parts]
     together = markdown(across.tables(found)) + _list(across.findings(found))
+    if figure is not None:
+        together += "\n## Figure\n\n" + markdown(figures_of_papers.tables(figure))
+        together += _list(figures_of_papers.findings(figure))
     write_atomically(paths[1], "\n".join([*pages, together]).encode())
     return paths
 

@@ -139,8 +139,8 @@ def reproduce_part(
     comparison = compare(
         data or table.data, contenders, out=out or default_out(table, data, scale),
         seeds=n_seeds if seeds is None else seeds, root=root, settings=settings,
-        data_options=data_options(table, data, scale), oracle=True, reference=table.reference, n_workers=n_workers,
-        on_progress=on_progress,
+        data_options=data_options(table, data, scale), oracle=True, track=table.track, reference=table.reference,
+        n_workers=n_workers, on_progress=on_progress,
     )  # fmt: skip
     if set(table.metrics) & set(THIRDS):
         comparison = with_classes(comparison)
