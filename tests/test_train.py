@@ -114,6 +114,21 @@ def test_the_selected_epoch_is_the_best_on_validation(rule: Any, metric: str) ->
     assert [record["score"] for record in fitted.history] == scores
 
 
+def test_the_last_epoch_is_kept_whatever_validation_says() -> None:
+    weights: list[torch.Tensor] = []
+    fitted = fit(
+        new_model(), ERM(), TRAIN, VAL, settings(select="last", epochs=8, lr=0.1),
+        on_epoch=lambda record, model: weights.append(model.classifier.weight.detach().clone()),
+    )  # fmt: skip
+    scores = [record["score"] for record in fitted.history]
+    assert scores.index(max(scores)) < 7, "the last epoch is not the best, so that the rule is seen to matter"
+    assert fitted.epoch == 7
+    assert torch.equal(fitted.model.classifier.weight, weights[-1])
+    assert fitted.score == evaluate(fitted.model, VAL)["accuracy"] == scores[-1]
+    with pytest.raises(BadInput, match="patience must be none"):
+        settings(select="last", patience=3)
+
+
 def test_history_tells_loss_and_accuracy_of_each_group() -> None:
     fitted = fit(new_model(), ERM(), TRAIN, VAL, settings(epochs=2))
     assert [(record["stage"], record["epoch"]) for record in fitted.history] == [(0, 0), (0, 1)]

@@ -24,6 +24,7 @@ METRIC_OF: dict[str, str] = {
     "worst_class": "worst_class_accuracy",
     "average": "accuracy",
     "group_mean": "group_mean_accuracy",
+    "last": "accuracy",  # recorded only: nothing is selected by it
 }
 
 
@@ -95,7 +96,7 @@ def check_selectable(val: Split, rule: Selection, train: Split | None = None) ->
     A group that neither `val` nor `train` has any rows of is no group that could be missing.
     """
     if len(val) == 0:
-        raise BadInput("the validation split has no rows, so no epoch can be selected")
+        raise BadInput("the validation split has no rows, so no epoch can be selected or judged")
     if rule in ("worst_group", "group_mean"):
         if not val.has_attributes:
             raise BadInput(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from evenhand.errors import BadInput
 
-Selection = Literal["worst_group", "worst_class", "class_gap", "average", "group_mean"]
+Selection = Literal["worst_group", "worst_class", "class_gap", "average", "group_mean", "last"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Settings:
         weights: what the encoder begins with: `none` (random), `pretrained` (the published ones, downloaded where there
             is a network), or the path of a file of weights.
         widths: of the encoder's layers, such as `64,64`; none takes the encoder's own.
+        bottleneck: the features' number, where an extra linear layer from the encoder's features is to have so few, at
+            least 1, before the classifier, as 3 to look at them in space; None leaves it out.
         pretrain: the self-supervised objective, see `evenhand.pretraining`, by which commands train the encoder on the
             training images, without labels, before the method begins; `none` leaves it out.
         pretrain_epochs: passes over the training images for that.
@@ -38,7 +40,8 @@ class Settings:
         patience: stop after so many epochs without a better selection score; None trains all epochs.
         select: what validation accuracy chooses the epoch: of the worst group, of the worst class, over all rows,
             the unweighted mean over groups, or `class_gap`, one minus the difference between the best and the worst
-            class. Of equal epochs the first is kept.
+            class. Of equal epochs the first is kept. `last` chooses nothing: the last epoch is kept, whatever its
+            figures; the recorded score is then the accuracy over all rows, and patience cannot be used.
         precision: as Lightning Fabric names it: `32-true`, `bf16-mixed` or `16-mixed`.
         device: `auto`, `cpu`, `cuda`, `mps`.
         threads: CPU threads of the run. Results are bit for bit the same only for the same number of threads.
@@ -48,6 +51,8 @@ class Settings:
     encoder: str = "mlp"
     weights: str = "none"
     widths: tuple[int, ...] | None = None
+    # Not shown: checkpoints know their training by the settings' text, and older ones have no such field.
+    bottleneck: int | None = field(default=None, repr=False)
     pretrain: str = "none"
     pretrain_epochs: int = 100
     pretrain_options: tuple[str, ...] = ()
@@ -75,6 +80,10 @@ class Settings:
                 raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.widths is not None and (not self.widths or min(self.widths) < 1):
             raise BadInput(f"widths must be whole numbers of at least 1, got {self.widths}")
+        if self.bottleneck is not None and self.bottleneck < 1:
+            raise BadInput(f"bottleneck must be at least 1 or none, got {self.bottleneck}")
+        if self.bottleneck is not None and self.pretrain != "none":
+            raise BadInput("bottleneck must be none with pretrain: its objective would train the bottleneck, too")
         if self.lr <= 0:
             raise BadInput(f"lr must be positive, got {self.lr}")
         if self.weight_decay < 0:
@@ -87,5 +96,7 @@ class Settings:
             raise BadInput(f"clip must be positive or none, got {self.clip}")
         if self.patience is not None and self.patience < 1:
             raise BadInput(f"patience must be at least 1 or none, got {self.patience}")
+        if self.patience is not None and self.select == "last":
+            raise BadInput(f"select=last trains all epochs; patience must be none with it, got {self.patience}")
         if not 0 <= self.seed < 2**63:
             raise BadInput(f"seed must lie in 0..2^63-1, got {self.seed}")

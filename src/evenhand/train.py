@@ -35,12 +35,12 @@ DEEP = 5  # convolutions; with fewer, what another layout gains goes into conver
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained model: the one of the selected epoch of the last stage.
+    """A trained model: the one of the selected epoch of the last stage, or of its last under `select="last"`.
 
     Attributes:
         model: with the selected epoch's weights.
         epoch: which epoch of the last stage that was, from 0.
-        score: its validation score under the selection rule, in [0, 1].
+        score: its validation score under the selection rule, in [0, 1]; under `last` the accuracy, which chose nothing.
         history: one record an epoch: stage, epoch, lr, per group the loss, accuracy and count on train (while it was
             trained on) and on val, the score, and the seconds since the record before (with the method's refresh
             and this epoch's validation, without `on_epoch`) and of its batches alone.
@@ -275,7 +275,7 @@ class _Loop:
             self.on_epoch(record, self.model)
         self.started = time.perf_counter()
         self.history.append(record)
-        if points > self.best.score:
+        if points > self.best.score or self.settings.select == "last":
             self.best = _Best(points, self.epoch, {k: v.detach().clone() for k, v in self.model.state_dict().items()})
         if self.epochs:
             self.schedule.step()

@@ -105,11 +105,15 @@ def _summarise(run: Run, was_there: bool) -> None:
     from evenhand.study.tables import percent
 
     chosen, test, worst = run.metrics["selection"], run.metrics["test"], run.metrics["worst_group"]
-    rule = chosen["rule"].replace("_", "-")
     say(f"{run.folder}{' (found there, nothing was trained)' if was_there else ''}", style="bold")
+    score, rule = percent(chosen["score"]), chosen["rule"].replace("_", "-")
     say(
-        f"Epoch {chosen['epoch'] + 1} of {run.config['settings']['epochs']}, chosen by {rule} accuracy on validation "
-        f"({percent(chosen['score'])} %)."
+        f"Epoch {chosen['epoch'] + 1} of {run.config['settings']['epochs']}, "
+        + (
+            f"the last; it was not chosen (accuracy on validation {score} %)."
+            if rule == "last"
+            else f"chosen by {rule} accuracy on validation ({score} %)."
+        )
     )
     say(
         f"Test: accuracy {percent(number(test['accuracy']))} %, worst group {percent(number(worst['value']))} % with "

@@ -56,7 +56,7 @@ def explanations(found: Reproduction) -> list[str]:
     """How to read the tables."""
     n = len(found.comparison.seeds)
     lines = [
-        f"here: {n} seed{'s' * (n > 1)}, epoch chosen on validation. test-selected: the same runs, epoch chosen on the "
+        f"here: {n} seed{'s' * (n > 1)}, {_epoch_of(found)}. test-selected: the same runs, epoch chosen on the "
         "test split, as the published code does; gap: what that adds, which no user of the model would see.",
         marks_explained(found.comparison),
     ]
@@ -69,6 +69,20 @@ def explanations(found: Reproduction) -> list[str]:
         small = ", ".join(f"{key} {value}" for key, value in found.settings.items())
         lines.append(f"Small scale ({small}): a quick look, not the paper's settings.")
     return lines
+
+
+def _epoch_of(found: Reproduction) -> str:
+    """Which epoch the figures are of: chosen on validation, unless all runs or some are of the last one."""
+    last = [
+        row.label
+        for row, entry in found.rows
+        if {run.config["settings"]["select"] for run in entry.finished} == {"last"}
+    ]
+    if not last:
+        return "epoch chosen on validation"
+    if len(last) == len(found.rows):
+        return "the last epoch, whatever validation says"
+    return f"epoch chosen on validation; of {', '.join(last)} the last epoch, whatever validation says"
 
 
 def as_dict(found: Reproduction) -> dict[str, Any]:
