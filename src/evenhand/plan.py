@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from evenhand import encoders, methods, runs
 from evenhand.batch import Split
@@ -80,7 +81,7 @@ def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
             "format": runs.FORMAT,
             "data": described(data),
             "method": {"name": plan.method, "options": asdict(method)},
-            "settings": asdict(settings),
+            "settings": recorded(settings),
             "oracle": plan.oracle,
             **({"track": plan.track} if plan.track else {}),
             **({} if plan.groups_from is None else {"groups_sha256": digest(plan.groups_from)}),
@@ -92,6 +93,8 @@ def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
 def new_model(settings: Settings, data: Data) -> Model:
     """The encoder that the settings name, untrained, with a classifier for these data.
 
+    A bottleneck is the last layer of the model's encoder.
+
     Raises:
         BadInput: no such encoder, or it does not take such rows or widths.
     """
@@ -100,7 +103,17 @@ def new_model(settings: Settings, data: Data) -> Model:
         options["weights"] = settings.weights
     told = getattr(data.train.inputs, "encoder_options", {})  # such as the size of the vocabulary of texts
     options |= {key: value for key, value in told.items() if encoders.takes(settings.encoder, key)}
-    return encoders.build(settings.encoder, row_shape(data), data.train.n_classes, **options)
+    model = encoders.build(settings.encoder, row_shape(data), data.train.n_classes, **options)
+    if settings.bottleneck is None:
+        return model
+    narrowing = nn.Linear(model.classifier.in_features, settings.bottleneck)
+    return Model.linear(nn.Sequential(model.encoder, narrowing), settings.bottleneck, data.train.n_classes)
+
+
+def recorded(settings: Settings) -> dict[str, Any]:
+    """The settings in a configuration: without a bottleneck where there is none, as before there could be any."""
+    found = asdict(settings)
+    return {key: value for key, value in found.items() if key != "bottleneck" or value is not None}
 
 
 def identified_weights(settings: Settings) -> dict[str, str]:
