@@ -8,6 +8,7 @@ from typing import Literal
 from evenhand.errors import BadInput
 
 Selection = Literal["worst_group", "worst_class", "class_gap", "average", "group_mean", "last"]
+OR_NONE = ("bottleneck", "patience")  # whole numbers that may be none
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,12 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "pretrain_epochs", "batch_size", "step_epochs", "threads"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("epochs", "pretrain_epochs", "batch_size", "step_epochs", "threads", *OR_NONE):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BadInput(f"{name} must be at least 1{' or none' if name in OR_NONE else ''}, got {value}")
         if self.widths is not None and (not self.widths or min(self.widths) < 1):
             raise BadInput(f"widths must be whole numbers of at least 1, got {self.widths}")
-        if self.bottleneck is not None and self.bottleneck < 1:
-            raise BadInput(f"bottleneck must be at least 1 or none, got {self.bottleneck}")
         if self.bottleneck is not None and self.pretrain != "none":
             raise BadInput("bottleneck must be none with pretrain: its objective would train the bottleneck, too")
         if self.lr <= 0:
@@ -94,8 +94,6 @@ class Settings:
             raise BadInput(f"step_factor must lie in (0, 1], got {self.step_factor}")
         if self.clip is not None and self.clip <= 0:
             raise BadInput(f"clip must be positive or none, got {self.clip}")
-        if self.patience is not None and self.patience < 1:
-            raise BadInput(f"patience must be at least 1 or none, got {self.patience}")
         if self.patience is not None and self.select == "last":
             raise BadInput(f"select=last trains all epochs; patience must be none with it, got {self.patience}")
         if not 0 <= self.seed < 2**63:
