@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,6 +113,25 @@ def fetch(name: str, root: Path | None = None, json: Path | None = None) -> int:
     return 0
 
 
+def cache(remove: str | None = None, json: Path | None = None) -> int:
+    """List the caches of decoded images, the one unused for longest first; or remove one of them, or all."""
+    from evenhand.cli import _cache_pages
+    from evenhand.files import without_nan
+    from evenhand.inputs import cache as kept
+
+    check_writable(json)
+    removed, freed = [], 0
+    if remove is None:
+        _cache_pages.show(kept.caches(), kept.cache_folder())
+    else:
+        removed = [each.name for each in kept.caches()] if remove == "all" else [remove]
+        freed = sum(kept.remove(name) for name in removed)
+        _cache_pages.say_removed(removed, freed)
+    left = [without_nan(asdict(each)) for each in kept.caches()]
+    write_result(json, {"folder": str(kept.cache_folder()), "caches": left, "removed": removed, "freed": freed})
+    return 0
+
+
 def how_else(chosen: data.DataSet) -> str:
     """How to get what cannot be downloaded by us, in one paragraph."""
     steps = chosen.steps.splitlines()
@@ -177,3 +197,14 @@ def _check(
 def _fetch_command(name: Name, root: Root = None, json: Json = None) -> None:
     """Download a data set from its official address, resuming what broke off, and verify its checksum."""
     raise typer.Exit(fetch(name, root, json))
+
+
+@app.command("cache")
+def _cache(
+    remove: Annotated[
+        str | None, typer.Option(metavar="NAME|all", help="Delete this cache, or all; images are decoded anew at need.")
+    ] = None,
+    json: Json = None,
+) -> None:
+    """The caches of decoded images: of which folder, how large, when made and last used."""
+    raise typer.Exit(cache(remove, json))
