@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from evenhand import data as data_sets
 from evenhand import methods, runs
@@ -23,7 +23,7 @@ from evenhand.batch import Batch, Split
 from evenhand.data import _feature_file
 from evenhand.data._base import Data
 from evenhand.data._feature_file import NO_CONTENT, FeatureFile, Place
-from evenhand.errors import BadInput, RunFailed
+from evenhand.errors import BadInput, RunFailed, unknown
 from evenhand.files import TEMPORARY, cannot_write
 from evenhand.model import Model, in_chunks
 from evenhand.options import checked
@@ -122,6 +122,55 @@ def _check_fingerprint(run: Run, data: Data) -> None:
             f"{run.folder} was trained on other data: {wanted['name']} [{wanted['fingerprint'][:8]}] there, "
             f"{data.name} [{data.fingerprint[:8]}] here"
         )
+
+
+# --- rows in memory ---
+
+
+class Encoded(NamedTuple):
+    """What a model makes of M rows of a part.
+
+    Attributes:
+        features: (M, D) float32, in eval mode and without augmentation.
+        logits: (M, C) float32.
+        y: (M,) int64 classes.
+        rows: (M,) int64, where in the part, ascending.
+    """
+
+    features: Tensor
+    logits: Tensor
+    y: Tensor
+    rows: Tensor
+
+
+@torch.no_grad()
+def encoded(
+    model: Model, data: Data, part: str = "train", *, most: int = 50_000, seed: int = 0, device: str = "auto"
+) -> Encoded:
+    """What a model makes of the rows of `train`, `val` or `test`, for the analysis of a finished run.
+
+    Of more than `most` rows, so many at random, the same for every model of the same data and seed.
+
+    Raises:
+        BadInput: no such part.
+    """
+    splits = {"train": data.train, "val": data.val}
+    if part not in (*splits, "test"):
+        raise unknown("part of the data", part, (*splits, "test"))
+    split = splits[part] if part in splits else data.test.unseal()  # of a finished run: nothing is chosen by it
+    rows = torch.arange(len(split))
+    if len(split) > most:
+        rows = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:most].sort().values
+        split = split.subset(rows)
+    from lightning_fabric import Fabric  # seconds to import, and only needed here
+
+    chosen = Fabric(accelerator=device, devices=1).device
+    model = model.to(chosen)
+    parts = [(torch.from_numpy(at), torch.from_numpy(x)) for at, x in _encoded(model, split.to(chosen))]
+    order = torch.cat([at for at, _ in parts]).argsort()
+    features = torch.cat([x for _, x in parts])[order]
+    logits = torch.cat([model.classifier(x.to(chosen)).float().cpu() for x in features.split(MOST_ROWS)])
+    return Encoded(features, logits, split.y.cpu(), rows)
 
 
 # --- files ---

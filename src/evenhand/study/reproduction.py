@@ -27,12 +27,16 @@ class Reproduction:
 
     Attributes:
         settings: those that were asked for; what they leave open is as the data set recommends.
+        root: the folder that holds every data set, where one was named.
+        path: the data set as it was asked for: its name, or the path of a file of one's own.
     """
 
     table: PaperTable
     comparison: Comparison
     scale: str
     settings: Mapping[str, Any]
+    root: str | Path | None = None
+    path: str | None = None
 
     @property
     def comparable(self) -> bool:
@@ -144,7 +148,7 @@ def reproduce_part(
     )  # fmt: skip
     if set(table.metrics) & set(THIRDS):
         comparison = with_classes(comparison)
-    return Reproduction(table, comparison, scale, settings)
+    return Reproduction(table, comparison, scale, settings, root, data or table.data)
 
 
 def _smaller(contender: Contender, small: Mapping[str, Any], *, own: bool) -> Contender:
