@@ -1,7 +1,7 @@
 """Neural-collapse statistics of features, against their floor and against plain code in the same run.
 
-    first pass    `Moments(full=True)` over all rows
-    second pass   `RowPass`: nearest means, the classifier's predictions, distances
+    first pass    `Moments` over all rows
+    second pass   `RowPass`: nearest means, the classifier's predictions, distances, scatter where class means differ
     measures      every scalar, the tables of classes and groups
 
     floor         read all features once, and one D × D product of float32 of them
@@ -13,8 +13,8 @@ Rounds take turns, and each ratio is the median over rounds. To reach: all at le
 pass at most 2 × the floor.
 
 With `--stream`, features of ImageNet's size (1.28 M × 2048, 1000 classes) are written to a temporary file of 10.5 GB
-and read from there piece by piece; `--rows 128000` takes a tenth. To reach: at most 2 × the floor, within 8 GiB. Half
-of the rows are done first: memory must not grow.
+and read from there piece by piece, twice; `--rows 128000` takes a tenth. To reach: at most 2 × the floor, within 8 GiB.
+Half of the rows are done first: memory must not grow.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def in_memory(options: argparse.Namespace) -> None:
     found: dict[str, Any] = {}
 
     def first() -> None:
-        found["moments"] = Moments(options.features, n_classes, n_attributes, full=True)
+        found["moments"] = Moments(options.features, n_classes, n_attributes)
         found["moments"].update(x_ND, y_N, group_N)
 
     def second() -> None:
@@ -184,11 +184,14 @@ def streamed(options: argparse.Namespace) -> None:
         for x_BD, _, _ in pieces(file, options, n_rows):
             total_DD += x_BD.T @ x_BD
 
-    def first(n_rows: int) -> Moments:
-        moments = Moments(D, n_classes, n_attributes, full=True)
+    def both(n_rows: int) -> tuple[Moments, RowPass]:
+        moments = Moments(D, n_classes, n_attributes)
         for piece in pieces(file, options, n_rows):
             moments.update(*piece)
-        return moments
+        rows = RowPass(moments, classifier)
+        for piece in pieces(file, options, n_rows):
+            rows.update(*piece)
+        return moments, rows
 
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         file = Path(folder) / "features"
@@ -199,11 +202,12 @@ def streamed(options: argparse.Namespace) -> None:
         least = seconds(lambda: floor(options.rows))
         print(f"floor                        {least:8.1f} s                    {peak():6.2f} GiB", flush=True)
         for share, n_rows in (("half of the rows", options.rows // 2), ("all rows", options.rows)):
-            found: list[Moments] = []
-            took = seconds(lambda n=n_rows, keep=found: keep.append(first(n)))
+            found: list[tuple[Moments, RowPass]] = []
+            took = seconds(lambda n=n_rows, keep=found: keep.append(both(n)))
             line = f"{took:8.1f} s   {took / least:6.2f} × the floor   {peak():6.2f} GiB"
-            print(f"first pass, {share:16s} {line}", flush=True)
-        took = seconds(lambda: measure(found[0], classifier))
+            print(f"both passes, {share:16s}{line}", flush=True)
+        moments, rows = found[0]
+        took = seconds(lambda: measure(moments, classifier, rows=rows))
         print(f"measures                     {took:8.1f} s   {took / least:6.2f} × the floor   {peak():6.2f} GiB")
         print("(to reach: all rows at most 2 × the floor, within 8 GiB)")
 

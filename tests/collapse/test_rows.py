@@ -7,7 +7,8 @@ import pytest
 import torch
 from made import CLASSIFIER, FEATURES, GROUPED, GROUPS, LABELS, clouds, example, grouped, moments, simplex
 
-from evenhand.collapse import Classifier, RowPass
+from evenhand.collapse import Classifier, RowPass, measure
+from evenhand.collapse.variability import papyan
 from evenhand.errors import BadInput
 
 
@@ -132,3 +133,34 @@ def test_what_does_not_fit_is_said() -> None:
         rows.merge(RowPass(example(), CLASSIFIER, frame=True))
     with pytest.raises(BadInput, match=r"features must have shape \[N, 3\]"):
         rows.update(np.zeros((2, 2)), np.zeros(2, dtype=int))
+
+
+@pytest.mark.parametrize(("offset", "apart", "spread"), [(0, 1, 1), (1000, 1, 1), (0, 1000, 1), (5, 1, 1e-3)])
+@pytest.mark.parametrize(("dimensions", "classes"), [(12, 4), (3, 9)])
+def test_scatter_where_class_means_differ_is_that_of_the_whole_matrix(
+    offset: float, apart: float, spread: float, dimensions: int, classes: int
+) -> None:
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, classes, 3000)
+    means = offset + apart * rng.normal(size=(classes, dimensions))
+    features = (means[y] + spread * rng.normal(size=(3000, dimensions)) * rng.uniform(0.2, 3, dimensions)).astype("f4")
+    found = moments(features, y, full=False)
+    rows = RowPass(found)
+    for part in np.array_split(np.arange(3000), 7):
+        rows.update(features[part], y[part])
+    exact = moments(features.astype(np.float64), y)
+    for centre in ("classes", "rows"):
+        assert papyan(found, rows=rows, centre=centre) == pytest.approx(papyan(exact, centre=centre), rel=1e-5)
+    assert measure(found, rows=rows)["nc1_papyan"] == pytest.approx(measure(exact)["nc1_papyan"], rel=1e-5)
+
+
+def test_merged_passes_have_the_scatter_of_both_and_other_rows_have_none_of_the_moments() -> None:
+    features, y, group = clouds(400, 6, 3, 2)
+    found = moments(features, y, group, attributes=2, full=False)
+    halves = [RowPass(found), RowPass(found)]
+    for half, part in zip(halves, (slice(0, 150), slice(150, 400)), strict=True):
+        half.update(features[part], y[part], group[part])
+    exact = moments(features, y, group, attributes=2)
+    assert papyan(found, rows=halves[0].merge(halves[1])) == pytest.approx(papyan(exact), rel=1e-9)
+    assert "nc1_papyan" not in measure(found, rows=halves[0])
+    assert "nc1_papyan" in measure(found, rows=halves[0].merge(halves[1]))

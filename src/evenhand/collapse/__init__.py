@@ -8,7 +8,8 @@
     class_table(moments, classifier)                     columns of one number a class
     group_table(moments, classifier)                     columns of one number a group
 
-    rows = RowPass(moments, classifier)                  a second pass: NC4, distances to class means
+    rows = RowPass(moments, classifier)                  a second pass: NC4, distances to class means; of the rows of
+                                                         the moments it also gives what `full` is for, in less time
     PredictionBias(n_classes)                            a pass over probabilities
     knn(train, y, test, n_classes)                       k nearest neighbours
     nearest_frame(means)                                 the simplex that is nearest

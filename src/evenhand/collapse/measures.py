@@ -31,10 +31,11 @@ def measure(
 ) -> Scalars:
     """All scalars that what is given allows, by name; NaN where one is undefined.
 
-    `moments` alone: `nc1_…` (those of Papyan only if it is `full`), `nc2_…_means`, `d_cls`, `d_maj`, `d_min`. With a
-    `classifier`: `nc2_…_weights`, `nc3_…`, `w_sim`. With `rows`: `nc1_distance…`, `nc4_…`. With `bias`:
-    `bias_gradient`. With `outside`, the moments of outliers: `nc5_cosine`. `count_G` are rows of each group in
-    training, by which majority and minority are told. What compares every two groups is left out above `MOST_PAIRED`.
+    `moments` alone: `nc1_…` (those of Papyan only if it is `full`, or with `rows` that are of the same rows),
+    `nc2_…_means`, `d_cls`, `d_maj`, `d_min`. With a `classifier`: `nc2_…_weights`, `nc3_…`, `w_sim`. With `rows`:
+    `nc1_distance…`, `nc4_…`. With `bias`: `bias_gradient`. With `outside`, the moments of outliers: `nc5_cosine`.
+    `count_G` are rows of each group in training, by which majority and minority are told. What compares every two
+    groups is left out above `MOST_PAIRED`.
 
     Names that end in `_rows` have the mean of all rows for centre, all others that have one the mean of class means;
     `nc1_papyan_sum` is not divided by C; `nc2_equinorm_population` divides by K in the standard deviation.
@@ -42,7 +43,7 @@ def measure(
     Raises:
         BadInput: what is given does not fit together.
     """
-    found = _of_moments(moments, count_G)
+    found = _of_moments(moments, count_G, rows)
     if classifier is not None:
         found |= _of_classifier(moments, classifier)
     if rows is not None:
@@ -54,14 +55,15 @@ def measure(
     return found
 
 
-def _of_moments(moments: Moments, count_G: Tensor | None) -> Scalars:
+def _of_moments(moments: Moments, count_G: Tensor | None, rows: RowPass | None) -> Scalars:
     classes, groups = moments.classes(), moments.groups()
     means_CD = classes.centred_KD()
     found: Scalars = {}
-    if moments.full:
+    along = None if moments.full or rows is None or not rows.is_of(moments) else rows
+    if moments.full or along is not None:
         C = int(classes.present_K.sum())
         for name, centre in _CENTRES.items():
-            total = variability.papyan(moments, centre=centre, per_class=False)
+            total = variability.papyan(moments, rows=along, centre=centre, per_class=False)
             found[f"nc1_papyan_sum{name}"] = total
             found[f"nc1_papyan{name}"] = total / max(C, 1)
     if moments.n_groups <= MOST_PAIRED:

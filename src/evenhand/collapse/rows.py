@@ -1,4 +1,4 @@
-"""`RowPass`: what needs the class means first, and then every row once more (NC4, distances to class means)."""
+"""`RowPass`: what needs the class means first, and then every row once more (NC1, NC4, distances to class means)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from evenhand.errors import BadInput
 
 from . import _checked
 from ._checked import Array
-from ._gram import exactly
+from ._gram import add_gram, exactly, symmetric
 from .cells import Cells
 from .classifier import Classifier
 from .frame import nearest_frame
 from .moments import Moments
-from .vectors import lengths
+from .vectors import lengths, principal
 
 NUMBERS_AT_ONCE = 2**19  # of features or scores: stays in the cache
 _COLUMNS = ("count", "distance", "nearest", "nearest_frame", "correct", "agree", "agree_without_bias", "agree_frame")
@@ -46,9 +46,12 @@ class RowPass:
         self.n_classes, self.n_attributes = moments.n_classes, moments.n_attributes
         self.n_features, self._device = moments.n_features, torch.device(moments.device)
         self._sum_GK = torch.zeros(moments.n_groups, len(_COLUMNS), dtype=torch.float64, device=self._device)
+        self._moments = moments
         fitting = classifier and classifier.fits(self.n_classes, self.n_features).to(self._device)
         reference = _reference(moments.classes(), fitting, frame=frame)
         self._references = {torch.float64: reference, torch.float32: reference.to(torch.float32)}
+        n_axes = reference.axes_DR.shape[1]
+        self._scatter_RR = torch.zeros(n_axes, n_axes, dtype=torch.float64, device=self._device)
 
     @torch.no_grad()
     def update(self, features_ND: Array, y_N: Array, group_N: Array | None = None) -> None:
@@ -69,7 +72,12 @@ class RowPass:
         reference = self._references[x_BD.dtype]
         centred_BD = x_BD - reference.centre_D
         apart_BD = centred_BD - reference.mean_CD.index_select(0, y_B)
-        nearest_B = _scores(centred_BD, reference.mean_CD, reference.nearest_C).argmax(1)
+        # Class means differ along these axes only, so that nothing else of a row decides which is the nearest.
+        with exactly():
+            along_BR = apart_BD @ reference.axes_DR
+        add_gram(self._scatter_RR, along_BR)
+        along_BR = along_BR + reference.place_CR.index_select(0, y_B)
+        nearest_B = _scores(along_BR, reference.place_CR, reference.nearest_C).argmax(1)
         columns = {"count": torch.ones_like(y_B), "distance": lengths(apart_BD), "nearest": nearest_B == y_B}
         if reference.frame_CD is not None:
             frame_B = _scores(centred_BD, reference.frame_CD, reference.absent_C).argmax(1)
@@ -94,8 +102,24 @@ class RowPass:
         if not self._references[torch.float64].equals(other._references[torch.float64]):
             raise BadInput("passes to be merged must compare with the same class means and classifier")
         both: RowPass = object.__new__(RowPass)
-        both.__dict__.update(self.__dict__, _sum_GK=self._sum_GK + other._sum_GK.to(self._device))
+        scatter_RR = self._scatter_RR + other._scatter_RR.to(self._device)
+        both.__dict__.update(
+            self.__dict__, _sum_GK=self._sum_GK + other._sum_GK.to(self._device), _scatter_RR=scatter_RR
+        )
         return both
+
+    def is_of(self, moments: Moments) -> bool:
+        """Whether it began with these moments and has seen as many rows of each group as they have."""
+        count_G = self._sum_GK[:, _COLUMNS.index("count")]
+        return self._moments is moments and torch.equal(count_G, moments.count_G)
+
+    def class_scatter_R(self, axes_DR: Tensor) -> Tensor:
+        """(R,) sum over all rows of the squared deviation from their class's mean along orthonormal axes.
+
+        The axes must lie in the space in which class means differ.
+        """
+        turn_RR = self._references[torch.float64].axes_DR.T @ axes_DR
+        return ((symmetric(self._scatter_RR) @ turn_RR) * turn_RR).sum(0)
 
     def distance(self, per: str = "all") -> Tensor:
         """(K,) mean distance of rows to the mean of their class, at least 0: NC1 in medical imaging.
@@ -165,7 +189,8 @@ class RowPass:
 class _Reference(NamedTuple):
     """What rows are compared with, as seen from the centre.
 
-    `nearest_C` and `absent_C` are -inf for a class without rows; `offset_C` are the network's logits of the centre.
+    `nearest_C` and `absent_C` are -inf for a class without rows; `offset_C` are the network's logits of the centre;
+    `axes_DR` are orthonormal and span the differences of class means, `place_CR` are the means along them.
     """
 
     centre_D: Tensor  # noqa: N815
@@ -174,14 +199,17 @@ class _Reference(NamedTuple):
     absent_C: Tensor  # noqa: N815
     network: Classifier | None
     offset_C: Tensor  # noqa: N815
+    axes_DR: Tensor  # noqa: N815
+    place_CR: Tensor  # noqa: N815
     frame_CD: Tensor | None  # noqa: N815
 
     def to(self, where: torch.dtype | str) -> _Reference:
         """The same in another precision, or elsewhere."""
         network = self.network and Classifier(*(values.to(where) for values in self.network))
         frame_CD = None if self.frame_CD is None else self.frame_CD.to(where)
-        centre_D, mean_CD, nearest_C, absent_C, offset_C = (values.to(where) for values in (*self[:4], self.offset_C))
-        return _Reference(centre_D, mean_CD, nearest_C, absent_C, network, offset_C, frame_CD)
+        centre_D, mean_CD, nearest_C, absent_C = (values.to(where) for values in self[:4])
+        offset_C, axes_DR, place_CR = (values.to(where) for values in self[5:8])
+        return _Reference(centre_D, mean_CD, nearest_C, absent_C, network, offset_C, axes_DR, place_CR, frame_CD)
 
     def equals(self, other: _Reference) -> bool:
         """Whether all is the same, on whatever devices."""
@@ -200,10 +228,12 @@ def _reference(classes: Cells, network: Classifier | None, *, frame: bool) -> _R
     frame_CD = nearest_frame(classes.centred_KD()).frame_KD if frame else None
     if frame_CD is not None:
         frame_CD = None if bool(frame_CD.isnan().all()) else frame_CD.nan_to_num(0)
+    axes_DR = torch.linalg.qr(principal(mean_CD[classes.present_K] - mean_CD[classes.present_K].mean(0))[0])[0]
+    place_CR = mean_CD @ axes_DR
     # The nearest mean is that of the largest product less half its own squared length.
-    nearest_C = absent_C - mean_CD.square().sum(1) / 2
+    nearest_C = absent_C - place_CR.square().sum(1) / 2
     offset_C = torch.zeros_like(absent_C) if network is None else network.weight_CD @ centre_D
-    return _Reference(centre_D, mean_CD, nearest_C, absent_C, network, offset_C, frame_CD)
+    return _Reference(centre_D, mean_CD, nearest_C, absent_C, network, offset_C, axes_DR, place_CR, frame_CD)
 
 
 def _scores(centred_BD: Tensor, weight_CD: Tensor, bias_C: Tensor) -> Tensor:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .cells import Cells, Centre, nan_mean
 from .moments import Moments
-from .vectors import lengths, squared_distances
+from .vectors import lengths, principal, squared_distances
+
+if TYPE_CHECKING:
+    from .rows import RowPass
 
 
 def variance(cells: Cells, *, unbiased: bool = False) -> Tensor:
@@ -50,7 +54,9 @@ def norm_spread(cells: Cells) -> Tensor:
     return (squared_K - cells.norm_K.square()).clamp(min=0).sqrt()
 
 
-def papyan(moments: Moments, *, centre: Centre = "classes", per_class: bool = True) -> float:
+def papyan(
+    moments: Moments, *, rows: RowPass | None = None, centre: Centre = "classes", per_class: bool = True
+) -> float:
     """Variance within classes as seen by the directions that tell class means apart: `tr(Σ_W Σ_B†)`, over C.
 
     Papyan, Han and Donoho (2020), Prevalence of neural collapse during the terminal phase of deep learning training,
@@ -61,31 +67,24 @@ def papyan(moments: Moments, *, centre: Centre = "classes", per_class: bool = Tr
 
     At least 0; 0 is full collapse. `per_class=False` leaves out the division by C, as the code of Papyan et al. does.
     The pseudo-inverse has rank C - 1 at most. Classes without rows are left out; NaN with fewer than two, or where
-    all means coincide. Needs `Moments(full=True)`.
+    all means coincide. Needs `Moments(full=True)`, or any and a `RowPass` of the same rows, which is faster: it looks
+    along these directions only.
     """
     classes = moments.classes().present()
     C = len(classes.count_K)
     if C < 2:
         return math.nan
     offset_CD = classes.centred_KD(centre) / math.sqrt(C)
-    axes_DR, value_R = _principal(offset_CD)
+    axes_DR, value_R = principal(offset_CD)
     if len(value_R) == 0:
         return math.nan
-    scatter_DD = moments.class_scatter_DD()
-    along_R = ((scatter_DD @ axes_DR) * axes_DR).sum(0) / classes.count_K.sum()
-    return float((along_R / value_R).sum()) / (C if per_class else 1)
+    along_R = _along_R(moments.class_scatter_DD(), axes_DR) if rows is None else rows.class_scatter_R(axes_DR)
+    return float((along_R / classes.count_K.sum() / value_R).sum()) / (C if per_class else 1)
 
 
-def _principal(offset_CD: Tensor) -> tuple[Tensor, Tensor]:
-    """(D, R) orthonormal axes and (R,) non-zero eigenvalues of `offset_CD.T @ offset_CD`; R is at most C - 1."""
-    C, D = offset_CD.shape
-    wide = C <= D  # then the C × C product has the same eigenvalues
-    value_K, axes_KK = torch.linalg.eigh(offset_CD @ offset_CD.T if wide else offset_CD.T @ offset_CD)
-    rank = min(C - 1, D)
-    value_R, axes_KR = value_K[-rank:], axes_KK[:, -rank:]
-    kept_R = value_R > value_R[-1] * max(C, D) * torch.finfo(value_R.dtype).eps
-    value_R, axes_KR = value_R[kept_R], axes_KR[:, kept_R]
-    return (offset_CD.T @ axes_KR / value_R.sqrt() if wide else axes_KR), value_R
+def _along_R(scatter_DD: Tensor, axes_DR: Tensor) -> Tensor:
+    """What a scatter matrix has along each axis."""
+    return ((scatter_DD @ axes_DR) * axes_DR).sum(0)
 
 
 def quotient(moments: Moments, *, centre: Centre = "classes") -> float:

@@ -113,3 +113,17 @@ def _pairs(values_KK: Tensor) -> Tensor:
 
 def _defined(vectors_KD: Tensor) -> Tensor:
     return vectors_KD[~vectors_KD.isnan().any(1)]
+
+
+def principal(offset_CD: Tensor) -> tuple[Tensor, Tensor]:
+    """(D, R) orthonormal axes and (R,) non-zero eigenvalues of `offset_CD.T @ offset_CD`; R is at most C - 1."""
+    C, D = offset_CD.shape
+    if C < 2:
+        return offset_CD.new_zeros(D, 0), offset_CD.new_zeros(0)
+    wide = C <= D  # then the C × C product has the same eigenvalues
+    value_K, axes_KK = torch.linalg.eigh(offset_CD @ offset_CD.T if wide else offset_CD.T @ offset_CD)
+    rank = min(C - 1, D)
+    value_R, axes_KR = value_K[-rank:], axes_KK[:, -rank:]
+    kept_R = value_R > value_R[-1] * max(C, D) * torch.finfo(value_R.dtype).eps
+    value_R, axes_KR = value_R[kept_R], axes_KR[:, kept_R]
+    return (offset_CD.T @ axes_KR / value_R.sqrt() if wide else axes_KR), value_R
