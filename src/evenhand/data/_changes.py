@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from evenhand.data import _label_bias as bias
 from evenhand.data._base import Data, digest
+from evenhand.data._label_bias import Mode, Named
 from evenhand.errors import BadInput
 
 if TYPE_CHECKING:
@@ -19,7 +21,29 @@ if TYPE_CHECKING:
 class Changes:
     """What is done to a data set after it is read. The test rows are never touched.
 
+    Labels come first, then inputs, then which rows are left out, then which attributes are hidden. Classes are named by
+    number or name. Groups are those of an attribute: its values by number or name, separated by commas; of several
+    attributes the number is that of the combination, and a name, such as `sex=female`, takes all rows that have it.
+
     Attributes:
+        flip: share of the training and of the validation rows of the class `flip_from` in the groups `flip_group` whose
+            label becomes `flip_to`, in [0, 1]; the group of such a row is that of the label it then has, which is all
+            that a method and selection see. Jones, Roschewitz and Glocker (2023); Mouheb et al. (2024), Section 4.1.
+        flip_from: the class that is under-diagnosed.
+        flip_to: the class that its rows are said to be of.
+        flip_group: the groups in which they are.
+        flip_mode: `bernoulli`, each row on its own with probability `flip` (or `label_noise`), or `exact`, that share
+            of the rows, rounded.
+        label_noise: share of the training and of the validation rows of the groups `noise_group` with a label drawn
+            from all other classes alike, in [0, 1].
+        noise_group: empty for all rows.
+        undersample: share of the training rows of the groups `undersample_group` that is kept, of each class alike, at
+            least one of each; in (0, 1].
+        undersample_group: the groups in which rows are left out.
+        feature_noise: standard deviation of normal noise on the training and validation inputs of the groups
+            `feature_noise_group`: of standardised columns of a table, and of images from -1 (black) to 1 (white). It is
+            drawn once, so that a row is the same in every epoch.
+        feature_noise_group: the groups whose inputs are noisy.
         imbalance_ratio: at least 1: training rows are left out until each class has so many rows with the attribute
             that goes with it for each row with another: 8 makes 1:8. None changes nothing. Hong et al. (2024), GBMix,
             Section IV.
@@ -28,7 +52,8 @@ class Changes:
         known_train: share of the training rows whose attributes stay known, in [0, 1], drawn within each group (at
             least one row of each while it is above 0); the others belong to no known group.
         known_val: the same of validation.
-        change_seed: which rows are left out, and which attributes are hidden.
+        change_seed: of every draw: which labels are changed, which rows are left out, which attributes are hidden. It
+            is of the data and does not follow the seed of a run, so that all runs of a study see the same labels.
     """
 
     imbalance_ratio: float | None = None
@@ -36,13 +61,29 @@ class Changes:
     known_train: float = 1.0
     known_val: float = 1.0
     change_seed: int = 0
+    # Not shown: the hash of data that the changes above were made to begins with this object's text.
+    flip: float = field(default=0.0, repr=False)
+    flip_from: int | str = field(default=1, repr=False)
+    flip_to: int | str = field(default=0, repr=False)
+    flip_group: Named = field(default=1, repr=False)
+    flip_mode: Mode = field(default="bernoulli", repr=False)
+    label_noise: float = field(default=0.0, repr=False)
+    noise_group: Named = field(default=(), repr=False)
+    undersample: float = field(default=1.0, repr=False)
+    undersample_group: Named = field(default=1, repr=False)
+    feature_noise: float = field(default=0.0, repr=False)
+    feature_noise_group: Named = field(default=1, repr=False)
 
     def __post_init__(self) -> None:
         if self.imbalance_ratio is not None and self.imbalance_ratio < 1:
             raise BadInput(f"imbalance_ratio must be at least 1, got {self.imbalance_ratio}")
-        for name in ("known_train", "known_val"):
+        for name in ("known_train", "known_val", "flip", "label_noise", "undersample"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        if self.undersample == 0:
+            raise BadInput("undersample must be above 0; a group without any row cannot be learned")
+        if self.feature_noise < 0:
+            raise BadInput(f"feature_noise must not be negative, got {self.feature_noise}")
         if self.change_seed < 0:
             raise BadInput(f"change_seed must not be negative, got {self.change_seed}")
 
@@ -52,22 +93,74 @@ class Changes:
         Raises:
             BadInput: a change does not fit the data.
         """
-        if replace(self, change_seed=0) == Changes():
+        if all(getattr(self, name) == default for name, default in ACTING.items()):
             return data
-        train = data.train
-        if self.imbalance_ratio is not None:
-            train = imbalanced(train, self.imbalance_ratio, self.change_seed)
-        train = without_minority(train) if self.drop_minority else train
+        notes: list[str] = []
+        train, val = (
+            self._relabelled(split, part, notes) for part, split in (("train", data.train), ("val", data.val))
+        )
+        if self.feature_noise:
+            train, val = (
+                bias.noisy_features(
+                    split, self.feature_noise, among=self.feature_noise_group,
+                    seed=bias.number_of(self.change_seed, "inputs", part),
+                )
+                for part, split in (("train", train), ("val", val))
+            )  # fmt: skip
+        train, said = self._fewer(train), self._biased()
         return replace(
             data,
             train=partly_known(train, self.known_train, self.change_seed),
-            val=partly_known(data.val, self.known_val, self.change_seed),
-            fingerprint=digest(data.fingerprint, self),
+            val=partly_known(val, self.known_val, self.change_seed),
+            fingerprint=digest(data.fingerprint, self, *([said] if said else [])),
             options={**data.options, **given},
+            notes=(*data.notes, *notes),
         )
 
+    def _relabelled(self, split: Split, part: str, notes: list[str]) -> Split:
+        """The split with the labels that it is to have; what was changed is added to the notes."""
+        if self.flip:
+            rng = bias.generator_of(self.change_seed, "flip", part)
+            found = bias.flipped(
+                split, self.flip, of=self.flip_from, to=self.flip_to, among=self.flip_group, mode=self.flip_mode,
+                rng=rng,
+            )  # fmt: skip
+            before, after = (bias.said(split, each) for each in (self.flip_from, self.flip_to))
+            notes.append(
+                f"wrong on purpose in {part}: {found.count} of {found.eligible} labels {before} of "
+                f"{bias.groups_said(split, self.flip_group)} became {after}"
+            )
+            split = found.split
+        if self.label_noise:
+            rng = bias.generator_of(self.change_seed, "noise", part)
+            found = bias.noisy_labels(
+                split, self.label_noise, among=self.noise_group, mode=self.flip_mode, rng=rng
+            )  # fmt: skip
+            notes.append(
+                f"wrong on purpose in {part}: {found.count} of {found.eligible} labels of "
+                f"{bias.groups_said(split, self.noise_group)} became another class"
+            )
+            split = found.split
+        return split
 
-CHANGES = tuple(field.name for field in fields(Changes))
+    def _fewer(self, train: Split) -> Split:
+        """The training rows that stay."""
+        if self.undersample < 1:
+            rng = bias.generator_of(self.change_seed, "undersample")
+            train = bias.undersampled(train, self.undersample, among=self.undersample_group, rng=rng)
+        if self.imbalance_ratio is not None:
+            train = imbalanced(train, self.imbalance_ratio, self.change_seed)
+        return without_minority(train) if self.drop_minority else train
+
+    def _biased(self) -> dict[str, Any]:
+        """What the text of the object does not show and is not at its default."""
+        hidden = (each for each in fields(self) if not each.repr)
+        return {each.name: value for each in hidden if (value := getattr(self, each.name)) != each.default}
+
+
+CHANGES = tuple(each.name for each in fields(Changes))
+ACTS = ("imbalance_ratio", "drop_minority", "known_train", "known_val", "flip", "label_noise", "undersample")
+ACTING = {each.name: each.default for each in fields(Changes) if each.name in (*ACTS, "feature_noise")}
 
 
 def imbalanced(split: Split, ratio: float, seed: int) -> Split:
