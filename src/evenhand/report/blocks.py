@@ -67,6 +67,16 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Charts:
+    """Small charts side by side, with one legend for all: `legend` holds names and the number of their colour."""
+
+    title: str
+    charts: tuple[Chart, ...]
+    legend: tuple[tuple[str, int], ...] = ()
+    kind: Literal["charts"] = "charts"
+
+
+@dataclass(frozen=True)
 class Image:
     """A picture as a `data:` address, with its description."""
 
@@ -85,7 +95,7 @@ class Images:
     kind: Literal["images"] = "images"
 
 
-Block = Text | Table | Chart | Images
+Block = Text | Table | Chart | Charts | Images
 
 
 @dataclass(frozen=True)
