@@ -43,7 +43,7 @@ def test_a_run_holds_everything_and_nothing_unfinished(tmp_path: Path, data: Dat
     run = execute(data, PLAN, tmp_path)
     assert run.folder.name.startswith("erm-seed5-")
     assert sorted(path.name for path in run.folder.iterdir()) == [
-        "config.json", "history.jsonl", "metrics.json", "model.safetensors", "predictions.parquet",
+        "config.json", "geometry.json", "history.jsonl", "metrics.json", "model.safetensors", "predictions.parquet",
         "test_by_epoch.jsonl",
     ]  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == [run.folder.name, "evenhand.json"]

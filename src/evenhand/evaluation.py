@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from evenhand import metrics
-from evenhand.batch import Split
+from evenhand.batch import Batch, Split
 from evenhand.errors import BadInput
 from evenhand.groups import mean_per_group
 from evenhand.losses import cross_entropy
@@ -18,6 +19,8 @@ from evenhand.settings import Selection
 
 NUMBERS_AT_ONCE = 2**20  # inputs of a chunk
 MOST_ROWS = 4096
+
+OnChunk = Callable[[Batch, Tensor, Tensor], None]  # a chunk of rows, its features (B, D) and logits (B, C)
 
 METRIC_OF: dict[str, str] = {
     "worst_group": "worst_group_accuracy",
@@ -29,15 +32,27 @@ METRIC_OF: dict[str, str] = {
 
 
 @torch.no_grad()
-def predict(model: Model, split: Split) -> Tensor:
-    """(N, C) logits of every row of `split`, in order, with the model in eval mode."""
+def predict(model: Model, split: Split, on_chunk: OnChunk | None = None) -> Tensor:
+    """(N, C) logits of every row of `split`, in order, with the model in eval mode.
+
+    Args:
+        on_chunk: is shown each chunk with the features that its logits were made of.
+    """
+
+    def logits(batch: Batch) -> Tensor:
+        features_BD = model.encoder(batch.x)
+        logits_BC: Tensor = model.classifier(features_BD)
+        if on_chunk:
+            on_chunk(batch, features_BD, logits_BC)
+        return logits_BC
+
     order, back = None, None
     if split.inputs.lengths is not None:  # texts beside others of their length: less padding
         order = torch.argsort(split.inputs.lengths, stable=True)
         back = torch.argsort(order).to(split.y.device)
     with model.evaluating():
         chunks = in_chunks(split, order, elements=NUMBERS_AT_ONCE, most=MOST_ROWS)
-        logits_NC = torch.cat([model(batch.x) for batch in chunks]).float()
+        logits_NC = torch.cat([logits(batch) for batch in chunks]).float()
     return logits_NC if back is None else logits_NC.index_select(0, back)
 
 

@@ -27,6 +27,7 @@ from evenhand.pretraining._store import Pretraining, begin_with_pretrained
 from evenhand.randomness import seed_everything
 from evenhand.runs import Config, Run
 from evenhand.settings import Settings
+from evenhand.tracking import Geometry, Tracker
 from evenhand.train import Fitted, Record, fit
 
 
@@ -110,14 +111,20 @@ def _make(
     started = time.perf_counter()
     file = folder / runs.CHECKPOINT
     history, by_epoch = folder / "history.jsonl", folder / "test_by_epoch.jsonl"
-    _continue_logs(file, [history, by_epoch] if plan.oracle else [history])
-    test = data.test.unseal() if plan.oracle else None
+    collapse = folder / runs.COLLAPSE
+    _continue_logs(file, [history, *([by_epoch] if plan.oracle else []), *([collapse] if plan.track else [])])
+    test, tracker = data.test.unseal() if plan.oracle else None, _tracker(plan, settings)
 
     def note(record: Record, model: Model) -> None:
         _append(history, record)
+        of = {"stage": record["stage"], "epoch": record["epoch"]}
         if test is not None:
-            counts = count(predict(model, test.to(_device(model))), test)
-            _append(by_epoch, {"stage": record["stage"], "epoch": record["epoch"], "counts": counts.to_list()})
+            there = test.to(_device(model))
+            on_chunk = tracker.watch("test", there, data.train.count_G) if tracker else None
+            counts = count(predict(model, there, on_chunk), test)
+            _append(by_epoch, {**of, "counts": counts.to_list()})
+        if tracker:
+            _append(collapse, {**of, "parts": tracker.figures()})
         if on_epoch:
             on_epoch(record)
 
@@ -131,10 +138,19 @@ def _make(
         started = time.perf_counter()  # the seconds of a run are the method's: others find the encoder made
     fitted = fit(
         model, method, *plan.splits(data), settings,
-        checkpoint=file, checkpoint_every=checkpoint_every, on_epoch=note,
+        checkpoint=file, checkpoint_every=checkpoint_every, on_epoch=note, tracker=tracker,
     )  # fmt: skip
     _write_results(folder, data, fitted, settings, time.perf_counter() - started)
+    if tracker:
+        write_atomically(folder / runs.POINTS, tracker.points_file())
     file.unlink(missing_ok=True)
+
+
+def _tracker(plan: Plan, settings: Settings) -> Tracker | None:
+    if not plan.track:
+        return None
+    of_points = "test" if plan.oracle else "val"
+    return Tracker(exact=plan.track == "collapse-exact", of_points=of_points, seed=settings.seed)
 
 
 def _continue_logs(file: Path, logs: list[Path]) -> None:
@@ -160,13 +176,19 @@ def _device(model: Model) -> torch.device:
 def _write_results(folder: Path, data: Data, fitted: Fitted, settings: Settings, seconds: float) -> None:
     """Evaluate the selected model on validation and test, and write everything that a finished run holds."""
     model, device = fitted.model, _device(fitted.model)
-    _write_figures(folder, data, lambda _, split: predict(model, split.to(device)).cpu(), lambda train_count_G: {
+    geometry = Geometry(model, data.train)
+
+    def logits(name: str, split: Split) -> torch.Tensor:
+        return predict(model, split.to(device), geometry.watch(name, split)).cpu()
+
+    _write_figures(folder, data, logits, lambda train_count_G: {
         "selection": {"rule": settings.select, "epoch": fitted.epoch, "score": fitted.score},
         "oracle": _oracle(folder / "test_by_epoch.jsonl", settings, train_count_G),
         "epochs": len(fitted.history),
         "seconds": seconds,
         "environment": environment(device),
     })  # fmt: skip
+    write_json(folder / runs.GEOMETRY, geometry.record())
     weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     write_atomically(folder / "model.safetensors", safetensors.torch.save(weights))
 

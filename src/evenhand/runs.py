@@ -7,6 +7,11 @@ OUT/erm-seed0-3f9a2c81d07b/           a finished run
     predictions.parquet               split, row, y, attribute_…, group, logit_k: every metric can be recomputed
     metrics.json                      the figures at the selected epoch, and at the oracle's where asked for; labels
     model.safetensors
+    geometry.json                     of a trained model: features of val and test by the measures of `collapse`, and
+                                      group means, class means and weights in three dimensions
+    test_by_epoch.jsonl               with oracle: how the test rows were predicted after each epoch
+    collapse.jsonl                    tracked: one line an epoch, the same measures of train, val and, with oracle, test
+    points.npz                        tracked: features of some rows at the first and last epoch of the last stage
 OUT/.erm-seed0-3f9a2c81d07b.partial/  an unfinished one, with checkpoint.pt; renamed when complete
 """
 
@@ -21,6 +26,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 from filelock import BaseFileLock, FileLock, Timeout
 
@@ -29,12 +35,13 @@ from evenhand.files import TEMPORARY, cannot_write, json_text, write_atomically,
 
 if TYPE_CHECKING:
     import polars
+    from numpy.typing import NDArray
 
     from evenhand.batch import Split
 
 FORMAT = 1  # raised when the meaning of a configuration changes: runs of another format are other runs
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, COLLAPSE, GEOMETRY, POINTS = "checkpoint.pt", "collapse.jsonl", "geometry.json", "points.npz"
 
 Config = dict[str, Any]
 
@@ -64,6 +71,33 @@ class Run:
     def history(self) -> list[dict[str, Any]]:
         """One record an epoch."""
         return read_lines(self.folder / "history.jsonl")
+
+    @cached_property
+    def collapse(self) -> list[dict[str, Any]]:
+        """One record an epoch of a tracked run (`stage`, `epoch`, `parts`); empty for others."""
+        return read_lines(self.folder / COLLAPSE)
+
+    @cached_property
+    def geometry(self) -> dict[str, Any] | None:
+        """`parts`, `vectors`, `explained` of the selected model; None where nothing was trained, and in older runs."""
+        return self._json(GEOMETRY) if (self.folder / GEOMETRY).exists() else None
+
+    def points(self) -> dict[str, NDArray[Any]] | None:
+        """Features of some rows of a tracked run at the first and last epoch of its last stage; None for others.
+
+        `first_ND`, `last_ND` (float16), `rows_N`, `y_N`, `group_N` (-1 where not known), `predicted_first_N`,
+        `predicted_last_N`, and `part`, which `rows_N` are of.
+        """
+        import numpy as np
+
+        path = self.folder / POINTS
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                return dict(found)
+        except (OSError, ValueError, BadZipFile) as error:
+            raise BadInput(f"{path} is damaged and cannot be read ({error})") from error
 
     def predictions(self) -> polars.DataFrame:
         """One row for each row of the validation and test splits."""

@@ -27,6 +27,7 @@ from evenhand.optimizers import make_optimizer, make_schedule
 from evenhand.randomness import generator, random_states, reproducible, restore_random_states, seed_everything
 from evenhand.seen import Seen
 from evenhand.settings import Settings
+from evenhand.tracking import Tracker
 
 Record = dict[str, Any]
 
@@ -62,6 +63,7 @@ def fit(
     checkpoint: Path | None = None,
     checkpoint_every: float = 30.0,
     on_epoch: Callable[[Record, Model], None] | None = None,
+    tracker: Tracker | None = None,
 ) -> Fitted:
     """Train `method.prepare(model)` by `method` on `train`, select the epoch on `val`; the test split has no way in.
 
@@ -72,6 +74,7 @@ def fit(
         checkpoint: where snapshots are kept; if there is one of this training, it is continued.
         checkpoint_every: seconds between snapshots; 0 writes one after every batch.
         on_epoch: called after each epoch's evaluation, before anything of it is stored.
+        tracker: looks at the features of training and validation; its record of an epoch is ready at `on_epoch`.
 
     Raises:
         BadInput: the selection rule cannot be judged on `val`, the method needs groups that `train` lacks, `augment`
@@ -83,32 +86,41 @@ def fit(
     with reproducible(settings):
         loop = _Loop(method.prepare(model), method.stages(), train, val, settings, file=checkpoint)
         loop.every, loop.due, loop.on_epoch = checkpoint_every, time.monotonic() + checkpoint_every, on_epoch
+        loop.tracker = tracker
         return loop.run()
 
 
 class _Objective(nn.Module):
-    """A method's loss as a module, which is what Fabric wraps; it keeps the logits of each step for the history."""
+    """A method's loss as a module, which is what Fabric wraps; it keeps what the classifier took and gave in a step."""
 
-    def __init__(self, model: Model, method: Method, state: State) -> None:
+    def __init__(self, model: Model, method: Method, state: State, *, keep_features: bool) -> None:
         super().__init__()
         self.model, self.state = model, state
         self.method = method
-        self.outputs: list[
-            Tensor
-        ] = []  # of the classifier in this step; a list, as setting a module's attribute is slow
+        self.keep_features = keep_features
+        # Of the classifier in this step; lists, as setting a module's attribute is slow.
+        self.inputs: list[Tensor] = []
+        self.outputs: list[Tensor] = []
         self.hook = model.classifier.register_forward_hook(self._keep_output)
 
     def _keep_output(self, module: nn.Module, args: Any, output: Tensor) -> None:
         if torch.is_grad_enabled():
             self.outputs.append(output.detach())
+            if self.keep_features:
+                self.inputs.append(args[0].detach())
 
     def forward(self, batch: Batch) -> Tensor:
         self.outputs.clear()
+        self.inputs.clear()
         return self.method.loss(batch, self.model, self.state)
 
     def logits(self) -> Tensor | None:
         """(B, C) logits of the last step; None if the method did not call the classifier."""
         return self.outputs[0] if self.outputs else None
+
+    def features(self) -> Tensor | None:
+        """(B, D) features that these logits were made of."""
+        return self.inputs[0] if self.inputs else None
 
 
 @dataclass
@@ -143,6 +155,7 @@ class _Loop:
         self.file, self.every = file, 0.0
         self.due = math.inf
         self.on_epoch: Callable[[Record, Model], None] | None = None
+        self.tracker: Tracker | None = None
         self.snapshot: dict[str, Tree] | None = None
         self.history: list[Record] = []
         self.initial = snapshots.copied(model.state_dict()) if any(stage.restart for stage in stages) else {}
@@ -194,7 +207,8 @@ class _Loop:
             state = self.method.start(self.train, self.model, self.val)
         if self.stage.restart:
             self.model.load_state_dict(self.initial)
-        self.objective = _Objective(self.model, self.method, state).to(self.fabric.device)
+        keep_features = self.tracker is not None and not self.tracker.exact
+        self.objective = _Objective(self.model, self.method, state, keep_features=keep_features).to(self.fabric.device)
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
         wanted = {id(parameter) for parameter, wanted in self.wanted_gradients if wanted}
@@ -210,6 +224,8 @@ class _Loop:
         self.optimizer = make_optimizer(trained, self.settings)
         self.schedule = make_schedule(self.optimizer, self.settings, self.epochs)
         self.step, self.stepper, self.backward = self._set_up()
+        if self.tracker:
+            self.tracker.begin_stage(self.model, self.shown[self.stage.split], self.splits["train"])
         if saved:
             self._continue(saved)
 
@@ -229,7 +245,7 @@ class _Loop:
         began = time.perf_counter()
         self.model.train()
         rng = generator(self.settings.seed, self.number, self.epoch)
-        seen, objective = self.seen, self.objective
+        seen, objective, tracker = self.seen, self.objective, self.tracker
         for batch in self._batches(rng):
             loss = self.step(batch)
             self.stepper.zero_grad()
@@ -238,6 +254,8 @@ class _Loop:
                 self.fabric.clip_gradients(self.step, self.stepper, max_norm=self.settings.clip)
             self.stepper.step()
             seen.add(batch.rows, loss.detach(), objective.logits(), self.train.y)
+            if tracker:
+                tracker.step(batch.rows, objective.features())
             if self.file and time.monotonic() >= self.due and seen.first_not_finite() is None:
                 self._take_snapshot()
                 self._store_snapshot()
@@ -257,9 +275,11 @@ class _Loop:
     def _finish_epoch(self) -> None:
         """Evaluate, record, keep the best, refresh the method, and note the state from which to continue."""
         self._refuse_not_finite()
-        val = self.splits["val"]
+        val, tracker = self.splits["val"], self.tracker
         with self.fabric.autocast():
-            logits_NC = predict(self.model, val)
+            if tracker:
+                tracker.end_training()
+            logits_NC = predict(self.model, val, tracker.watch("val", val) if tracker else None)
         points = selection_score(logits_NC, val, self.settings.select)
         record = {
             "stage": self.number,
@@ -273,6 +293,8 @@ class _Loop:
         }
         if self.on_epoch:
             self.on_epoch(record, self.model)
+        if tracker:
+            tracker.begin_epoch()
         self.started = time.perf_counter()
         self.history.append(record)
         if points > self.best.score or self.settings.select == "last":
@@ -319,6 +341,7 @@ class _Loop:
             "seen": snapshots.copied(vars(self.seen)),
             "history": list(self.history),
             "random": random_states(),
+            "tracker": snapshots.copied(self.tracker.state()) if self.tracker else None,
         }
 
     def _saved(self) -> dict[str, Tree] | None:
@@ -335,7 +358,9 @@ class _Loop:
         """What makes this training another than those with which it cannot share snapshots."""
         n_weights = sum(tensor.numel() for tensor in self.model.state_dict().values())
         rows = f"{len(self.splits['train'])} and {len(self.splits['val'])} rows"
-        return f"{self.stages[-1].method}, {self.settings}, {n_weights} weights, {rows}"
+        return (
+            f"{self.stages[-1].method}, {self.settings}, {n_weights} weights, {rows}{', tracked' * bool(self.tracker)}"
+        )
 
     def _store_snapshot(self) -> None:
         if self.file and self.snapshot:
@@ -364,3 +389,5 @@ class _Loop:
             setattr(self.seen, name, [tensor.to(device) for tensor in tensors])
         self.snapshot = saved
         restore_random_states(saved["random"])
+        if self.tracker:
+            self.tracker.load(saved["tracker"])

@@ -60,6 +60,13 @@ Pretrain = Annotated[
     ),
 ]
 PretrainEpochs = Annotated[int | None, typer.Option(metavar="N", help="Passes over the training images for that.")]
+Track = Annotated[
+    str,
+    typer.Option(
+        metavar="collapse|collapse-exact",
+        help="Record neural collapse in every epoch, of training features as they go by or, exact, of a pass over all.",
+    ),
+]
 Seeds = Annotated[int, typer.Option(metavar="N", help="Train with the seeds 0 to N-1.")]
 Workers = Annotated[
     int | None,

@@ -18,6 +18,7 @@ from evenhand.cli._arguments import (
     Root,
     Seeds,
     SkipBad,
+    Track,
     Workers,
 )
 from evenhand.cli._output import check_writable, paragraph, say, write_result
@@ -54,6 +55,7 @@ def compare(
         ),
     ] = False,
     groups_from: GroupsFrom = None,
+    track: Track = "",
     cache: Cache = None,
     skip_bad: SkipBad = False,
     json: Json = None,
@@ -79,7 +81,7 @@ def compare(
     with _progress.runs() as on_progress:
         comparison = study.compare(
             data, [study.Contender(name, options[name]) for name in names], out=out, seeds=seeds, root=root,
-            settings=settings, data_options=of_data, groups_from=groups_from, oracle=oracle,
+            settings=settings, data_options=of_data, groups_from=groups_from, oracle=oracle, track=track,
             n_workers=workers, on_progress=on_progress,
         )  # fmt: skip
     _tables.show(study.shown(comparison))

@@ -17,6 +17,7 @@ from evenhand.cli._arguments import (
     PretrainEpochs,
     Root,
     SkipBad,
+    Track,
 )
 from evenhand.cli._output import check_writable, say, write_result
 
@@ -47,6 +48,7 @@ def train(
         float, typer.Option(metavar="SECONDS", help="How often the state is stored, from which a killed run continues.")
     ] = 30.0,
     groups_from: GroupsFrom = None,
+    track: Track = "",
     cache: Cache = None,
     skip_bad: SkipBad = False,
     json: Json = None,
@@ -77,7 +79,7 @@ def train(
         chosen = data_sets.load(data, root, **of_data)
     from evenhand.plan import Plan, resolve
 
-    plan = Plan(method, options, settings, groups_from=groups_from)
+    plan = Plan(method, options, settings, groups_from=groups_from, track=track)
     trained_by, resolved, config = resolve(plan, chosen)
     runs.claim(out, config["data"])
     run = runs.find(out, config)
