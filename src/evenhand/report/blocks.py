@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Sortable = float | int | str | None
+Mark = Literal["", "worst", "best", "muted"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Cell:
 
     text: str
     sort: Sortable = None
-    mark: Literal["", "worst", "best", "muted"] = ""
+    mark: Mark = ""
     low: float | None = None
     high: float | None = None
 

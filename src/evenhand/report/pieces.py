@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evenhand.report.blocks import Block, Cell, Chart, Table, Text
-from evenhand.study import tables as text_tables
+from evenhand.report.blocks import Block, Cell, Chart, Mark, Table, Text
+from evenhand.study.tables import Table as TextTable
+from evenhand.study.tables import p_value as of_p
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Mark = Any  # of a cell
-
 FIRST_NUMBER = re.compile(r"^[\[<*≈ ]*([-+−]?\d[\d.]*)")
 MISSING = "–"
+MOST_ROWS = 50  # of a table by epoch
 
 
-def tabled(table: text_tables.Table, *, folded: bool = False) -> list[Block]:
+def tabled(table: TextTable, *, folded: bool = False) -> list[Block]:
     """A table of text as a sortable one, and its notes."""
     numeric = tuple(number not in table.text_columns for number in range(len(table.columns)))
     rows = tuple(
@@ -31,11 +31,11 @@ def tabled(table: text_tables.Table, *, folded: bool = False) -> list[Block]:
 
 
 def charted(
-    title: str, figure: go.Figure, alt: str, table: Table | text_tables.Table | None = None, height: int = 420
+    title: str, figure: go.Figure, alt: str, table: Table | TextTable | None = None, height: int = 420
 ) -> Chart:
     """A figure with its numbers behind it; the title is the page's, not the figure's."""
     plain: dict[str, Any] = json.loads(figure.to_json())
-    if isinstance(table, text_tables.Table):
+    if isinstance(table, TextTable):
         (table,) = (block for block in tabled(table) if isinstance(block, Table))
     return Chart(title, {"data": plain["data"], "layout": plain["layout"]}, alt, table, height)
 
@@ -68,9 +68,18 @@ def percent(value: float | None) -> str:
     return MISSING if value is None else f"{100 * value:.1f}"
 
 
-def signed(value: float | None) -> str:
-    """`+3.2` percentage points."""
-    return MISSING if value is None else f"{100 * value:+.1f}".replace("-", "−")
+def points(value: float | None, limit: float | None = None) -> str:
+    """`+3.25` percentage points; with a limit, such as 1 or -1, what lies beyond it is impossible and cut."""
+    if value is None:
+        return MISSING
+    if limit is not None:
+        value = min(value, limit) if limit > 0 else max(value, limit)
+    return f"{100 * value:+.2f}".replace("-", "−")
+
+
+def p_value(value: float | None) -> str:
+    """`0.031`, `<0.001`."""
+    return MISSING if value is None else of_p(value)
 
 
 def thousands(number: int) -> str:
@@ -87,3 +96,23 @@ def number_in(text: str) -> float | None:
     """The number that a cell begins with, by which it is sorted."""
     found = FIRST_NUMBER.match(text)
     return None if found is None else float(found[1].replace("−", "-").rstrip("."))
+
+
+def by_epoch(caption: str, curves: Mapping[str, Sequence[float | None]], decimals: int = 1) -> Table:
+    """A row for each epoch, a column for each curve; of many epochs evenly spaced ones, and the last."""
+    length = max((len(curve) for curve in curves.values()), default=0)
+    step = -(-length // MOST_ROWS) or 1
+    shown = sorted({*range(0, length, step), length - 1}) if length else []
+    rows = tuple(
+        (
+            Cell(str(at + 1), at + 1),
+            *(_number(curve[at] if at < len(curve) else None, decimals) for curve in curves.values()),
+        )
+        for at in shown
+    )
+    some = f", every {step} epochs" if step > 1 else ""
+    return Table(caption + some, ("epoch", *curves), rows, (True, *(True for _ in curves)))
+
+
+def _number(value: float | None, decimals: int) -> Cell:
+    return Cell(MISSING if value is None else f"{value:.{decimals}f}", value)

@@ -29,7 +29,7 @@ def reference(compared: Record) -> Record | None:
 
 
 def worst_served(row: Record, compared: Record) -> str:
-    """`erm serves … worst: it is right on 41.2 % of its 120 test rows (95 % interval …), 52.1 points below the rest.`"""
+    """`erm serves … worst: it is right on 41.2 % of its 120 test rows (…), 52.1 points below the rest …`"""
     worst, label = row["worst_group"], row["label"]
     if worst["accuracy"] is None:
         return f"{label} has no group with rows to judge it by."

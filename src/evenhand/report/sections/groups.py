@@ -16,7 +16,7 @@ Record = Mapping[str, Any]
 
 
 def sections(found: Found) -> list[Section]:
-    """The groups of the reference, worst first; of several methods the worst groups, and all accuracies side by side."""
+    """The groups of the reference, worst first; of several methods each one's worst group, and all side by side."""
     if not found.compared or not found.compared["rows"]:
         return []
     blocks: list[Block] = []
@@ -79,8 +79,8 @@ def _worst_groups(compared: Record) -> list[Block]:
             interval(worst["low"], worst["high"]), count(worst["count"]),
         ))  # fmt: skip
     note = (
-        "The group with the smallest mean accuracy over seeds; the 95 % interval is for the test rows drawn and accounts "
-        "for taking the minimum over groups."
+        "The group with the smallest mean accuracy over seeds; the 95 % interval is for the test rows drawn and "
+        "accounts for taking the minimum over groups."
     )
     columns = ("method", "worst group", "accuracy, %", "95 % interval", "test rows")
     return [
