@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test slow env lint types lock bench clean
+.PHONY: demo test slow env lint types lock docs bench clean
 
 demo: env  ## train and compare methods on built-in data, print the table
 	$(BIN)/evenhand demo --out demo-run
@@ -32,8 +32,11 @@ lock:  ## refresh requirements.lock: every platform, every hash, no index addres
 	uv pip compile pyproject.toml --group dev --all-extras --universal --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
+docs: env  ## the documentation site, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 bench: env
 	for script in bench/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache demo-run
+	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache demo-run site

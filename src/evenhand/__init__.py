@@ -32,7 +32,7 @@ _WHERE = {
     "fit": "evenhand.train",
     "load": "evenhand.data",
 }
-_MODULES = ("collapse", "data", "encoders", "methods", "metrics", "sklearn")
+_MODULES = ("collapse", "data", "encoders", "methods", "metrics", "plots", "sklearn")
 
 __all__ = [*_WHERE, *_MODULES]  # noqa: PLE0604
 
