@@ -15,7 +15,7 @@ import polars
 import safetensors.torch
 import torch
 
-from evenhand import checkpoint, metrics, runs
+from evenhand import checkpoint, loggers, metrics, runs
 from evenhand.batch import Split
 from evenhand.data._base import Data
 from evenhand.evaluation import METRIC_OF, count, predict, score
@@ -50,12 +50,12 @@ def execute(
     runs.claim(out, config["data"])
     if found := runs.find(out, config):
         return found
-    with runs.partial(out, config) as folder:
+    with loggers.following(plan.log, out, config, on_epoch) as noting, runs.partial(out, config) as folder:
         if folder is not None:
             try:
                 _make(
                     folder, data, plan, method, settings,
-                    checkpoint_every=checkpoint_every, on_epoch=on_epoch, on_pretraining=on_pretraining,
+                    checkpoint_every=checkpoint_every, on_epoch=noting, on_pretraining=on_pretraining,
                 )  # fmt: skip
             except OSError as error:
                 raise cannot_write(folder, error) from error
@@ -113,6 +113,7 @@ def _make(
     history, by_epoch = folder / "history.jsonl", folder / "test_by_epoch.jsonl"
     collapse = folder / runs.COLLAPSE
     _continue_logs(file, [history, *([by_epoch] if plan.oracle else []), *([collapse] if plan.track else [])])
+    write_json(folder / runs.LIVE, _live(method, settings, plan.splits(data)[0]))
     test, tracker = data.test.unseal() if plan.oracle else None, _tracker(plan, settings)
 
     def note(record: Record, model: Model) -> None:
@@ -143,7 +144,14 @@ def _make(
     _write_results(folder, data, fitted, settings, time.perf_counter() - started)
     if tracker:
         write_atomically(folder / runs.POINTS, tracker.points_file())
-    file.unlink(missing_ok=True)
+    for passing in (file, folder / runs.LIVE):
+        passing.unlink(missing_ok=True)
+
+
+def _live(method: Method, settings: Settings, train: Split) -> dict[str, Any]:
+    """What those who watch a run need beside its history: names of its groups, and the epochs of each stage."""
+    epochs = [settings.epochs if stage.epochs is None else max(stage.epochs, 1) for stage in method.stages()]
+    return {"groups": [train.group_name(g) for g in range(train.n_groups)], "epochs": epochs}
 
 
 def _tracker(plan: Plan, settings: Settings) -> Tracker | None:

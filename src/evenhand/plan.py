@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from evenhand import encoders, methods, runs
+from evenhand import encoders, loggers, methods, runs
 from evenhand.batch import Split
 from evenhand.data._base import Data
 from evenhand.errors import BadInput, unknown
@@ -34,6 +34,7 @@ class Plan:
         oracle: also evaluate the test split after every epoch, to report what selecting on it would have given.
         groups_from: a table of groups (see `regrouped`) by which to train and to select; reported is by the data's own.
         track: what is recorded of the features in every epoch, one of `TRACKS`; empty for nothing.
+        log: the logger that the training is also written to, one of `loggers.KINDS`; no part of the configuration.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Plan:
     oracle: bool = False
     groups_from: Path | None = None
     track: str = ""
+    log: str = ""
 
     def splits(self, data: Data) -> tuple[Split, Split]:
         """What is trained on and selected by: train and val, with the groups of the plan."""
@@ -57,6 +59,8 @@ def resolve(plan: Plan, data: Data) -> tuple[Method, Settings, Config]:
     """
     if plan.track and plan.track not in TRACKS:
         raise unknown("kind of tracking", plan.track, TRACKS)
+    if plan.log:
+        loggers.check(plan.log)
     train, val = plan.splits(data)
     plain = {} if val.has_attributes else {"select": "worst_class"}  # groups are classes there
     settings = Settings(**checked(Settings, {**plain, **data.recommended, **plan.settings}, "training"))

@@ -12,7 +12,7 @@ OUT/erm-seed0-3f9a2c81d07b/           a finished run
     test_by_epoch.jsonl               with oracle: how the test rows were predicted after each epoch
     collapse.jsonl                    tracked: one line an epoch, the same measures of train, val and, with oracle, test
     points.npz                        tracked: features of some rows at the first and last epoch of the last stage
-OUT/.erm-seed0-3f9a2c81d07b.partial/  an unfinished one, with checkpoint.pt; renamed when complete
+OUT/.erm-seed0-3f9a2c81d07b.partial/  an unfinished one, with checkpoint.pt and live.json; renamed when complete
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 FORMAT = 1  # raised when the meaning of a configuration changes: runs of another format are other runs
 
 CHECKPOINT, COLLAPSE, GEOMETRY, POINTS = "checkpoint.pt", "collapse.jsonl", "geometry.json", "points.npz"
+LIVE = "live.json"  # of an unfinished run: names of its groups, and how many epochs each stage has at most
 
 Config = dict[str, Any]
 

@@ -67,6 +67,14 @@ Track = Annotated[
         help="Record neural collapse in every epoch, of training features as they go by or, exact, of a pass over all.",
     ),
 ]
+Log = Annotated[
+    str,
+    typer.Option(
+        "--log",
+        metavar="tensorboard|mlflow|wandb|csv",
+        help="Also log every epoch for this tool, below OUT/logs; needs evenhand[loggers].",
+    ),
+]
 Seeds = Annotated[int, typer.Option(metavar="N", help="Train with the seeds 0 to N-1.")]
 Workers = Annotated[
     int | None,

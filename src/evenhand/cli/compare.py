@@ -12,6 +12,7 @@ from evenhand.cli._arguments import (
     Epochs,
     GroupsFrom,
     Json,
+    Log,
     Out,
     Pretrain,
     PretrainEpochs,
@@ -58,6 +59,7 @@ def compare(
     track: Track = "",
     cache: Cache = None,
     skip_bad: SkipBad = False,
+    log: Log = "",
     json: Json = None,
 ) -> int:
     """Train several methods over seeds and compare them.
@@ -82,7 +84,7 @@ def compare(
         comparison = study.compare(
             data, [study.Contender(name, options[name]) for name in names], out=out, seeds=seeds, root=root,
             settings=settings, data_options=of_data, groups_from=groups_from, oracle=oracle, track=track,
-            n_workers=workers, on_progress=on_progress,
+            log=log, n_workers=workers, on_progress=on_progress,
         )  # fmt: skip
     _tables.show(study.shown(comparison))
     files = study.save(comparison, out)

@@ -12,6 +12,7 @@ from evenhand.cli._arguments import (
     Epochs,
     GroupsFrom,
     Json,
+    Log,
     Out,
     Pretrain,
     PretrainEpochs,
@@ -51,6 +52,7 @@ def train(
     track: Track = "",
     cache: Cache = None,
     skip_bad: SkipBad = False,
+    log: Log = "",
     json: Json = None,
 ) -> int:
     """Train one model and show how each group fares.
@@ -79,11 +81,15 @@ def train(
         chosen = data_sets.load(data, root, **of_data)
     from evenhand.plan import Plan, resolve
 
-    plan = Plan(method, options, settings, groups_from=groups_from, track=track)
+    plan = Plan(method, options, settings, groups_from=groups_from, track=track, log=log)
     trained_by, resolved, config = resolve(plan, chosen)
     runs.claim(out, config["data"])
     run = runs.find(out, config)
     was_there = run is not None
+    if log and run is not None:
+        from evenhand import loggers
+
+        loggers.complete(log, run)
     if run is None:
         from evenhand.execute import execute
 

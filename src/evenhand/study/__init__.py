@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evenhand import data as data_sets
-from evenhand import methods, runs
+from evenhand import loggers, methods, runs
 from evenhand.errors import BadInput, RunFailed, unknown
 from evenhand.files import write_atomically, write_json
 from evenhand.runs import Config, Run
@@ -73,6 +73,7 @@ def compare(
     oracle: bool = False,
     groups_from: Path | None = None,
     track: str = "",
+    log: str = "",
     reference: str = "",
     n_workers: int | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -90,6 +91,7 @@ def compare(
         oracle: also say what selecting on the test split would have given.
         groups_from: a table of groups by which all runs train and select.
         track: what is recorded of the features in every epoch, see `evenhand.plan`.
+        log: the logger that all runs are also written to, one of `evenhand.loggers.KINDS`.
         reference: label of the contender that the others are compared with; default erm, else the first.
         n_workers: processes at a time; default as many as there are cores, each with one thread.
 
@@ -103,9 +105,12 @@ def compare(
     if not any(out.glob("*/metrics.json")):
         processes.warm_up()  # while this process reads the data
     load = partial(data_sets.load, data, root, **(data_options or {}))
-    make = partial(_plan, settings=settings or {}, oracle=oracle, groups_from=groups_from, track=track)
+    make = partial(_plan, settings=settings or {}, oracle=oracle, groups_from=groups_from, track=track, log=log)
     planned = _resolved(load(), [(one, make(one, seed)) for seed in range(seeds) for one in entrants], out)
     failures = _execute(load, out, planned, n_workers, on_progress)
+    for one in planned:
+        if log and (run := runs.find(out, one.config)) is not None:  # also those that were there before
+            loggers.complete(log, run)
     return replace(_collected(planned, out, failures), reference_label=reference)
 
 
@@ -174,12 +179,19 @@ class Planned(NamedTuple):
 
 
 def _plan(
-    entrant: Contender, seed: int, *, settings: Mapping[str, Any], oracle: bool, groups_from: Path | None, track: str
+    entrant: Contender,
+    seed: int,
+    *,
+    settings: Mapping[str, Any],
+    oracle: bool,
+    groups_from: Path | None,
+    track: str,
+    log: str,
 ) -> Plan:
     from evenhand.plan import Plan
 
     chosen = {**settings, **entrant.settings, "seed": seed}
-    return Plan(entrant.method, entrant.options, chosen, oracle, groups_from, track)
+    return Plan(entrant.method, entrant.options, chosen, oracle, groups_from, track, log)
 
 
 def _resolved(chosen: Data, wanted: Sequence[tuple[Contender, Plan]], out: Path) -> list[Planned]:
