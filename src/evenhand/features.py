@@ -143,6 +143,18 @@ class Encoded(NamedTuple):
     rows: Tensor
 
 
+def rows_of(data: Data, part: str) -> Split:
+    """The rows of `train`, `val` or `test`, for the analysis of a finished run: nothing is chosen by them.
+
+    Raises:
+        BadInput: no such part.
+    """
+    splits = {"train": data.train, "val": data.val}
+    if part not in (*splits, "test"):
+        raise unknown("part of the data", part, (*splits, "test"))
+    return splits[part] if part in splits else data.test.unseal()
+
+
 @torch.no_grad()
 def encoded(
     model: Model, data: Data, part: str = "train", *, most: int = 50_000, seed: int = 0, device: str = "auto"
@@ -154,10 +166,7 @@ def encoded(
     Raises:
         BadInput: no such part.
     """
-    splits = {"train": data.train, "val": data.val}
-    if part not in (*splits, "test"):
-        raise unknown("part of the data", part, (*splits, "test"))
-    split = splits[part] if part in splits else data.test.unseal()  # of a finished run: nothing is chosen by it
+    split = rows_of(data, part)
     rows = torch.arange(len(split))
     if len(split) > most:
         rows = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:most].sort().values
@@ -169,7 +178,7 @@ def encoded(
     parts = [(torch.from_numpy(at), torch.from_numpy(x)) for at, x in _encoded(model, split.to(chosen))]
     order = torch.cat([at for at, _ in parts]).argsort()
     features = torch.cat([x for _, x in parts])[order]
-    logits = torch.cat([model.classifier(x.to(chosen)).float().cpu() for x in features.split(MOST_ROWS)])
+    logits = torch.cat([model.classifier(x.to(chosen)).float().cpu() for x in torch.split(features, MOST_ROWS)])
     return Encoded(features, logits, split.y.cpu(), rows)
 
 
