@@ -59,7 +59,8 @@ def test_no_key_of_a_table_is_misspelt(name: str) -> None:
     known = {field.name for field in fields(PaperTable)}
     assert set(content) <= known | {field.name for field in fields(PaperStudy)}
     for part in content.get("parts", []):
-        assert set(part) <= known | {"label"}
+        assert set(part) <= known | {"label", "only"}
+        assert set(part.get("only", [])) <= {row["label"] for row in content["rows"]}
     labels = {part["label"] for part in content.get("parts", [])}
     assert {part for parts in content.get("headings", {}).values() for part in parts} <= labels
     for row in content["rows"]:

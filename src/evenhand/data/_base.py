@@ -41,6 +41,12 @@ class Sealed:
         """(G,) rows of each group."""
         return self._split.count_G
 
+    def predicting(self, attribute: int | str) -> Sealed:
+        """The same rows, still sealed, with an attribute in the place of the label."""
+        from evenhand.data._attribute_label import predicting
+
+        return Sealed(predicting(self._split, attribute))
+
     def unseal(self) -> Split:
         """The split itself, to report on a model that is already chosen."""
         return self._split

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.data import _label_bias as bias
+from evenhand.data._attribute_label import predicting
 from evenhand.data._base import Data, digest
 from evenhand.data._label_bias import Mode, Named
 from evenhand.errors import BadInput
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Changes:
-    """What is done to a data set after it is read. The test rows are never touched.
+    """What is done to a data set after it is read. The test rows are never touched, but for `predict_attribute`.
 
     Labels come first, then inputs, then which rows are left out, then which attributes are hidden. Classes are named by
     number or name. Groups are those of an attribute: its values by number or name, separated by commas; of several
@@ -52,6 +53,8 @@ class Changes:
         known_train: share of the training rows whose attributes stay known, in [0, 1], drawn within each group (at
             least one row of each while it is above 0); the others belong to no known group.
         known_val: the same of validation.
+        predict_attribute: the attribute, by number or name, that takes the place of the label in all parts, test too: to
+            see how well it can be told from the inputs. Rows of which it is not known are left out.
         change_seed: of every draw: which labels are changed, which rows are left out, which attributes are hidden. It
             is of the data and does not follow the seed of a run, so that all runs of a study see the same labels.
     """
@@ -73,6 +76,7 @@ class Changes:
     undersample_group: Named = field(default=1, repr=False)
     feature_noise: float = field(default=0.0, repr=False)
     feature_noise_group: Named = field(default=1, repr=False)
+    predict_attribute: int | str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.imbalance_ratio is not None and self.imbalance_ratio < 1:
@@ -108,10 +112,15 @@ class Changes:
                 for part, split in (("train", train), ("val", val))
             )  # fmt: skip
         train, said = self._fewer(train), self._biased()
+        train = partly_known(train, self.known_train, self.change_seed)
+        val, test = partly_known(val, self.known_val, self.change_seed), data.test
+        if (attribute := self.predict_attribute) is not None:
+            train, val, test = predicting(train, attribute), predicting(val, attribute), test.predicting(attribute)
         return replace(
             data,
-            train=partly_known(train, self.known_train, self.change_seed),
-            val=partly_known(val, self.known_val, self.change_seed),
+            train=train,
+            val=val,
+            test=test,
             fingerprint=digest(data.fingerprint, self, *([said] if said else [])),
             options={**data.options, **given},
             notes=(*data.notes, *notes),
@@ -160,7 +169,9 @@ class Changes:
 
 CHANGES = tuple(each.name for each in fields(Changes))
 ACTS = ("imbalance_ratio", "drop_minority", "known_train", "known_val", "flip", "label_noise", "undersample")
-ACTING = {each.name: each.default for each in fields(Changes) if each.name in (*ACTS, "feature_noise")}
+ACTING = {
+    each.name: each.default for each in fields(Changes) if each.name in (*ACTS, "feature_noise", "predict_attribute")
+}
 
 
 def imbalanced(split: Split, ratio: float, seed: int) -> Split:

@@ -54,6 +54,15 @@ def average_odds(counts: Counts) -> Rates:
     return Rates((true_positive.value + false_positive.value) / 2, true_positive.rows + false_positive.rows)
 
 
+def f1(counts: Counts) -> Rates:
+    """F1 of each class against the rest, 2 TP / (2 TP + FP + FN), in [0, 1] [C, A].
+
+    The harmonic mean of precision and recall. Rows are those of the class or predicted as it; with none it is NaN.
+    """
+    hits_CA, members_CA, selected_CA = _hits_CA(counts), _members_CA(counts), _selected_CA(counts)
+    return Rates(ratio(2 * hits_CA, members_CA + selected_CA), members_CA + selected_CA - hits_CA)
+
+
 def _rates(part: IntArray, whole: IntArray) -> Rates:
     return Rates(ratio(part, whole), whole)
 

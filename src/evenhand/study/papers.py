@@ -112,7 +112,8 @@ def read_study(name: str) -> PaperStudy:
     """What goes under this name.
 
     In the file, `[[parts]]` each have a label, data and options of their own, and settings above those of the table;
-    the rows are the same in all, with the paper's figures below the part's label.
+    the rows are the same in all, but where a part names the `only` ones that it has, with the paper's figures below the
+    part's label.
 
     Raises:
         BadInput: there is none; the message suggests the nearest.
@@ -139,8 +140,12 @@ def read(name: str) -> PaperTable:
 def _part_of(content: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
     """The content of one part: what it says of itself above what the table says of all."""
     own = dict(part)
-    label = own.pop("label")
-    rows = [row | {"paper": row.get("paper", {}).get(label, {})} for row in content["rows"]]
+    label, only = own.pop("label"), own.pop("only", None)
+    rows = [
+        row | {"paper": row.get("paper", {}).get(label, {})}
+        for row in content["rows"]
+        if only is None or row["label"] in only
+    ]
     merged = {key: {**content.get(key, {}), **own.pop(key, {})} for key in ("settings", "small", "data_options")}
     return {**content, **own, **merged, "rows": rows, "part": label}
 

@@ -76,7 +76,7 @@ def _epoch_of(found: Reproduction) -> str:
     last = [
         row.label
         for row, entry in found.rows
-        if {run.config["settings"]["select"] for run in entry.finished} == {"last"}
+        if {run.metrics["selection"].get("rule") for run in entry.finished} == {"last"}
     ]
     if not last:
         return "epoch chosen on validation"
@@ -121,7 +121,7 @@ def _row(found: Reproduction, row: Row, entry: Entry) -> dict[str, Any]:
 
 def study_as_dict(found: StudyReproduction, figure: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A study as plain values: that of its table, or all rows with the part that they belong to; and its figure."""
-    return _study_as_dict(found) | ({} if figure is None else {"figure": dict(figure)})
+    return {"kind": "reproduction"} | _study_as_dict(found) | ({} if figure is None else {"figure": dict(figure)})
 
 
 def _study_as_dict(found: StudyReproduction) -> dict[str, Any]:
