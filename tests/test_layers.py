@@ -128,6 +128,7 @@ def loaded(statement: str) -> set[str]:
         ("import evenhand.metrics", {"torch", "polars", "scipy", "sklearn"}),
         ("import evenhand.runs", {"torch", "numpy", "polars", "scipy", "sklearn"}),
         ("import evenhand.auditing", {"torch", "scipy", "sklearn"}),
+        ("import evenhand.report.summarize, evenhand.report.render", {"torch", "polars", "scipy", "sklearn"}),
         ("import evenhand.plots", {"torch", "polars", "scipy", "sklearn"}),
         ("import evenhand; evenhand.methods.names(); evenhand.data.names()", {"torch", "polars"}),
     ],

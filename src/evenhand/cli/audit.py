@@ -118,7 +118,8 @@ def audit(
     verdicts = found.check(fail_if or [], confident=confident)
     terminal.show(found.record, console())
     _show(verdicts)
-    write_result(json, found.as_dict() | ({"gate": [asdict(verdict) for verdict in verdicts]} if verdicts else {}))
+    gated = {"gate": [asdict(verdict) for verdict in verdicts]} if verdicts else {}
+    write_result(json, {"kind": "audit"} | found.as_dict() | gated)
     for path, content in ((csv, found.to_csv), (markdown, found.to_markdown), (html, found.to_page)):
         _write(path, content)
     _write(junit, lambda: gate.junit(verdicts))

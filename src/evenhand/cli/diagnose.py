@@ -59,7 +59,8 @@ def diagnose(
     if out is not None:
         text = f"# Diagnosis of {run.resolve().name}\n\n{diagnosis.markdown(found)}\n{test}\n"
         write_atomically(out.resolve(), text.encode())
-    write_result(json, {"run": str(run), "method": finished.config["method"]["name"], **found.record()})
+    about = {"kind": "diagnosis", "run": str(run), "method": finished.config["method"]["name"]}
+    write_result(json, {**about, **found.record()})
     return 0
 
 

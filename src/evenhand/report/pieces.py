@@ -55,7 +55,7 @@ def count(number: int) -> Cell:
     return Cell(thousands(number), number)
 
 
-def mean_sd(figure: dict[str, Any] | None, scale: float = 100.0, mark: Mark = "", sign: str = "") -> Cell:
+def mean_sd(figure: Mapping[str, Any] | None, scale: float = 100.0, mark: Mark = "", sign: str = "") -> Cell:
     """`57.93 ± 1.18` from `{"mean", "sd"}`, as tables of papers have it."""
     if figure is None or figure.get("mean") is None:
         return Cell(MISSING)

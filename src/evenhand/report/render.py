@@ -41,6 +41,7 @@ def render(page: Values) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["place"] = lambda value: f"{AXIS * min(max(value, 0.0), 1.0):.1f}"
+    environment.filters["prose"] = lambda text: text.replace(" %", "\u00a0%")
     return environment.from_string(_template("page.html")).render(
         page=numbered,
         policy=_policy(script.encode(), plotly),

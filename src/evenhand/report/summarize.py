@@ -44,7 +44,7 @@ def page_of(found: Found) -> Page:
     """The page of what was found; a section that fails on a damaged file is named on the page."""
     made = [section for name in ORDER for section in _sections(name, found)]
     if found.problems:
-        made.append(Section("problems", "Not shown", (Text(tuple(found.problems), "list"),)))
+        made.append(Section("problems", "Left out", (Text(tuple(found.problems), "list"),)))
     return Page(_title(found), _subtitle(found), tuple(made), _facts(found))
 
 

@@ -143,6 +143,7 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
         return {
+            "kind": "comparison",
             "data": self.data,
             "seeds": list(self.seeds),
             "rows": [self._row(entry) for entry in self.shown],

@@ -64,32 +64,40 @@ def what_helps(plain: Record, compared: Record) -> tuple[str, ...]:
         return ()
     most = max(others, key=lambda row: float(row["metrics"][MAIN]["mean"]))
     gain = most["metrics"][MAIN]["mean"] - base
-    n_others = f"the other method, {most['label']}," if len(others) == 1 else f"none of the {len(others)} other methods"
     if gain <= 0:
-        return (f"{_capital(n_others)} does {'no ' if len(others) == 1 else ''}better on its own worst group.",)
-    start = f"{most['label']} helps most: its worst group reaches {_percent(most['metrics'][MAIN]['mean'])} %"
+        who = f"None of the {len(others)} other methods does" if len(others) > 1 else f"{most['label']} does not do"
+        return (f"{who} better on its own worst group.",)
+    start = (
+        f"{most['label']} helps most: its worst-group accuracy is {_percent(most['metrics'][MAIN]['mean'])} % where "
+        f"{plain['label']} has {_percent(base)} %"
+    )
     found = next((one for one in compared["differences"] if one["method"] == most["label"]), None)
-    return (f"{start}, {100 * gain:+.1f} points, {_beyond_noise(found, len(compared['seeds']))}.",)
+    return (f"{start}, {_beyond_noise(found, len(compared['seeds']))}.",)
 
 
 def _beyond_noise(difference: Record | None, n_seeds: int) -> str:
-    seeds = f"{n_seeds} seed{'s' * (n_seeds > 1)}"
+    """The paired difference and whether it is more than noise; without one, that nothing can be said."""
+    n = n_seeds if difference is None else difference["n"]
+    seeds = f"{n} seed{'s' * (n != 1)}" + (" that both have" if n < n_seeds else "")
     if difference is None or difference["p_adjusted"] is None:
         return f"but {seeds} cannot tell that from noise"
     low, high = max(difference["low"], -1.0), min(difference["high"], 1.0)
-    span = f"paired 95 % interval {100 * low:+.1f} to {100 * high:+.1f}, corrected for all comparisons"
+    found = (
+        f"a difference of {_points(difference['mean'])} points (95 % interval {_points(low)} to {_points(high)}, "
+        "paired by seed and corrected for all comparisons)"
+    )
     if difference["p_adjusted"] <= CLEAR:
-        return f"beyond the noise of {seeds} ({span})"
-    return f"though {seeds} are too few to tell that from noise ({span})"
+        return f"{found}, beyond the noise of {seeds}"
+    return f"{found}, though {seeds} are too few to tell that from noise"
 
 
 def _defined(row: Record, metric: str) -> list[float]:
     return [value for value in row["metrics"][metric]["values"] if value is not None]
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "−")

@@ -9,7 +9,7 @@ from typing import Any
 from evenhand.plots.methods import tradeoff
 from evenhand.report.blocks import Block, Cell, Chart, Mark, Section, Table, Text
 from evenhand.report.found import Found
-from evenhand.report.pieces import charted, mean_sd, p_value, points
+from evenhand.report.pieces import MISSING, charted, mean_sd, p_value, points
 from evenhand.study.comparison import MAIN
 from evenhand.study.measures import MEASURES
 from evenhand.study.tables import GROUP_METRICS, PARITY_METRICS
@@ -95,12 +95,18 @@ def _differences(compared: Record) -> Table:
             verdict, mark = ("better", "best") if found["mean"] > 0 else ("worse", "worst")
         rows.append((
             Cell(found["method"]), Cell(points(found["mean"]), found["mean"]),
-            Cell(f"{points(found['low'], -1)} to {points(found['high'], 1)}", found["low"]),
+            _span(found["low"], found["high"]),
             Cell(p_value(found["p_adjusted"]), found["p_adjusted"]), Cell(verdict, mark=mark),
         ))  # fmt: skip
     caption = f"Worst-group accuracy minus that of {compared['reference']}, percentage points"
     columns = ("method", "difference", "95 % interval", "p", "verdict")
     return Table(caption, columns, tuple(rows), (False, True, True, True, False))
+
+
+def _span(low: float | None, high: float | None) -> Cell:
+    if low is None or high is None:
+        return Cell(MISSING)
+    return Cell(f"{points(low, -1)} to {points(high, 1)}", low)
 
 
 def _how(compared: Record) -> str:

@@ -54,7 +54,7 @@ def _sentences(rules: Mapping[str, Record], oracle: Mapping[str, Record]) -> tup
     if gaps:
         widest = max(gaps, key=lambda label: float(gaps[label]))
         lines.append(
-            f"Choosing the epoch on the test split itself would show {points(fmean(gaps.values()))} points{over}"
+            f"Choosing the epoch on the test split itself would add {points(fmean(gaps.values()))} points{over}"
             + (f", most for {widest} ({points(gaps[widest])})." if len(gaps) > 1 else ".")
         )
     return tuple(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from evenhand.report.blocks import Block, Cell, Section, Table, Text
@@ -22,8 +22,8 @@ def sections(found: Found) -> list[Section]:
     if found.comparison is None:
         return []
     blocks: list[Block] = [
-        Text(("These commands make the same runs again, with --root where the data set is not built in:",)),
-        Text(tuple(command(entry, found) for entry in found.comparison.shown), "code"),
+        Text(("This makes the same runs again; --root DIR names the folder of data that are not built in.",)),
+        Text(commands(found.comparison.shown, str(found.path)), "code"),
         _settings(found.runs),
         *_differing(found.comparison.shown),
         _made(found.runs),
@@ -32,20 +32,58 @@ def sections(found: Found) -> list[Section]:
     return [Section("settings", "Settings, versions and commands", tuple(blocks))]
 
 
-def command(entry: Entry, found: Found) -> str:
-    """The command line that makes the runs of a method again."""
-    config = entry.finished[0].config
-    settings, data = config["settings"], config["data"]
-    chosen = {f"data.{key}": value for key, value in (data.get("options") or {}).items()}
-    chosen |= {f"{entry.method}.{key}": value for key, value in entry.options.items()}
-    chosen |= {key: value for key, value in settings.items() if key not in (*OWN_FLAGS, *OF_MACHINE)}
-    seeds = len(entry.finished)
-    given = [option for key, value in chosen.items() for option in _given(key, value)]
-    words = ["evenhand", "compare", data["name"], "--methods", entry.method, "--seeds", str(seeds)]
-    words += ["--epochs", str(settings["epochs"]), *given]
+def commands(entries: Sequence[Entry], out: str) -> tuple[str, ...]:
+    """The command lines that make these runs again: one where a single comparison can, else one for each entry."""
+    first = entries[0]
+    together = len({entry.method for entry in entries}) == len(entries)
+    if together and _from_0(first) and all(_shared(entry) == _shared(first) for entry in entries):
+        return (_compare(entries, out),)
+    return tuple(
+        line for entry in entries for line in ((_compare([entry], out),) if _from_0(entry) else _train(entry, out))
+    )
+
+
+def _compare(entries: Sequence[Entry], out: str) -> str:
+    config = entries[0].finished[0].config
+    options = {f"{entry.method}.{key}": value for entry in entries for key, value in entry.options.items()}
+    words = ["evenhand", "compare", config["data"]["name"], "--methods", ",".join(entry.method for entry in entries)]
+    return shlex.join([*words, "--seeds", str(len(entries[0].finished)), *_rest(config, options, out)])
+
+
+def _train(entry: Entry, out: str) -> Iterator[str]:
+    for run in entry.finished:
+        words = ["evenhand", "train", run.config["data"]["name"], "--method", entry.method]
+        words += ["--seed", str(run.config["settings"]["seed"])]
+        yield shlex.join([*words, *_rest(run.config | {"oracle": False}, entry.options, out)])
+
+
+def _rest(config: Record, options: Record, out: str) -> list[str]:
+    """The options that both commands have."""
+    settings = config["settings"]
+    skipped = {*OWN_FLAGS, *OF_MACHINE}
+    if settings.get("pretrain", "none") == "none":
+        skipped |= {key for key in settings if key.startswith("pretrain")}
+    chosen = {f"data.{key}": value for key, value in (config["data"].get("options") or {}).items()} | dict(options)
+    chosen |= {key: value for key, value in settings.items() if key not in skipped}
+    words = ["--epochs", str(settings["epochs"])]
+    words += [option for key, value in chosen.items() for option in _given(key, value)]
+    words += ["--groups-from", "FILE"] if "groups_sha256" in config else []
     words += ["--track", config["track"]] if config.get("track") else []
     words += ["--oracle"] if config["oracle"] else []
-    return shlex.join([*words, "--out", str(found.path)])
+    return [*words, "--out", out]
+
+
+def _shared(entry: Entry) -> tuple[str, bool]:
+    """What the runs of a single comparison have in common."""
+    config = entry.finished[0].config
+    settings = {key: value for key, value in config["settings"].items() if key != "seed"}
+    beside = [config.get(key) for key in ("oracle", "track", "groups_sha256")]
+    return str((settings, beside, len(entry.finished))), _from_0(entry)
+
+
+def _from_0(entry: Entry) -> bool:
+    """Whether the seeds are those that a comparison takes."""
+    return [run.config["settings"]["seed"] for run in entry.finished] == list(range(len(entry.finished)))
 
 
 def _given(key: str, value: Any) -> list[str]:

@@ -58,12 +58,13 @@ def _single(entry: Entry, shown: Sequence[int]) -> Chart:
 def _panels(comparison: Comparison, shown: Sequence[int]) -> Charts:
     charts = []
     names = [comparison.groups()[number]["group"] for number in shown]
-    for entry in comparison.shown[:MOST_PANELS]:
-        curves = _of_groups(entry, shown)
-        figure = lines(curves, x_title="epoch", yaxis_range=_range(curves)).update_layout(showlegend=False)
-        table = by_epoch(f"Accuracy on validation of {entry.label}, %", curves)
-        alt = f"Accuracy of each group on validation by epoch of {entry.label}."
-        charts.append(charted(entry.label, figure, alt, table, height=230))
+    found = {entry.label: _of_groups(entry, shown) for entry in comparison.shown[:MOST_PANELS]}
+    limits = _range({f"{label} {name}": curve for label, curves in found.items() for name, curve in curves.items()})
+    for label, curves in found.items():
+        figure = lines(curves, x_title="epoch", yaxis_range=limits).update_layout(showlegend=False)
+        table = by_epoch(f"Accuracy on validation of {label}, %", curves)
+        alt = f"Accuracy of each group on validation by epoch of {label}."
+        charts.append(charted(label, figure, alt, table, height=230))
     return Charts("Every group by epoch, % right", tuple(charts), tuple(zip(names, range(len(names)), strict=True)))
 
 

@@ -118,7 +118,13 @@
     if (found) return `rgba(${faint.get(found.slice(1, 4).join()) ?? found.slice(1, 4).join()},${found[4]})`;
     return swaps.get(value.toLowerCase()) ?? value;
   };
-  const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+  const BUTTONS = { flat: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]], space: [["toImage"], ["resetCameraDefault3d"]] };
+  const config = (plot, layout) => ({
+    displaylogo: false,
+    responsive: true,
+    displayModeBar: plot.clientHeight >= 300 && matchMedia("(hover: hover)").matches ? "hover" : false,
+    modeBarButtons: layout.scene ? BUTTONS.space : BUTTONS.flat,
+  });
   let figures = null;
   let Plotly = null;
   const styled = (plot, dark) => {
@@ -130,6 +136,11 @@
     const layout = made.layout;
     layout.font = { ...layout.font, color: ink, family: look.getPropertyValue("--sans") };
     layout.hoverlabel = { ...layout.hoverlabel, bgcolor: look.getPropertyValue("--raised").trim(), font: { color: ink } };
+    layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: look.getPropertyValue("--strong").trim(), activecolor: look.getPropertyValue("--accent").trim() };
+    for (const name of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
+      const title = layout[name].title;
+      if (title?.text) layout[name].title = { ...title, standoff: 10, font: { ...title.font, size: 13 } };
+    }
     layout.height = undefined;
     layout.autosize = true;
     if (plot.clientWidth < 460) {
@@ -145,7 +156,7 @@
     if (!Plotly) return;
     const made = styled(plot, dark);
     for (const [name, camera] of Object.entries(cameras(plot))) made.layout[name] = { ...made.layout[name], camera };
-    Plotly.react(plot, made.data, made.layout, CONFIG);
+    Plotly.react(plot, made.data, made.layout, config(plot, made.layout));
     plot.classList.add("drawn");
   };
   const unpack = async () => {

@@ -1,0 +1,47 @@
+"""Means of groups and classes and rows of the classifier as arrows in space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from evenhand.plots.style import GRID, blank, colour
+
+LOOK = {
+    "group_mean": {"dash": "solid", "width": 4, "symbol": "circle", "size": 5},
+    "class_mean": {"dash": "solid", "width": 7, "symbol": "diamond", "size": 6},
+    "weight": {"dash": "dot", "width": 5, "symbol": "square", "size": 4},
+}
+EYE = {"x": 1.3, "y": 1.3, "z": 0.8}
+
+
+def space(vectors: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """An arrow from the origin to each vector, in the colour of its class."""
+    figure = blank()
+    for vector in vectors:
+        look = LOOK.get(vector["kind"], LOOK["group_mean"])
+        x, y, z = ([0.0, value] for value in vector["xyz"])
+        figure.add_scatter3d(
+            x=x, y=y, z=z, mode="lines+markers", name=str(vector["name"]), showlegend=False,
+            line={"color": colour(vector["class"]), "width": look["width"], "dash": look["dash"]},
+            marker={"color": colour(vector["class"]), "symbol": look["symbol"], "size": [0, look["size"]]},
+            hovertemplate=f"{_plain(vector['name'])}<extra>{vector['kind'].replace('_', ' ')}</extra>",
+        )  # fmt: skip
+    axis = {
+        "showbackground": False,
+        "gridcolor": GRID,
+        "zerolinecolor": GRID,
+        "showticklabels": False,
+        "title": {"text": ""},
+    }
+    figure.update_layout(
+        scene={"xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "data", "camera": {"eye": EYE}},
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+    )  # fmt: skip
+    return figure
+
+
+def _plain(text: str) -> str:
+    return str(text).replace("<", "&lt;").replace("%{", "% {")
