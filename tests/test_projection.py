@@ -16,7 +16,7 @@ from evenhand import projection
 from evenhand.errors import BadInput
 
 needs_umap = pytest.mark.skipif(find_spec("umap") is None, reason="the extra evenhand[explain] is not installed")
-UMAP = pytest.param("umap", marks=needs_umap)
+UMAP = pytest.param("umap", marks=[needs_umap, pytest.mark.slow])  # compiles for ten seconds
 KINDS = ["pca", "tsne", UMAP]
 
 
@@ -123,6 +123,32 @@ def test_trust_with_few_rows() -> None:
     assert 0 <= projection.trustworthiness(rng.normal(size=(3, 3)), rng.normal(size=(3, 2))) <= 1
 
 
+def test_purity_is_that_of_a_slow_loop() -> None:
+    rng = np.random.default_rng(1)
+    features_ND, kind_N = rng.normal(size=(40, 3)), rng.integers(0, 3, 40) * 5
+    shares: dict[int, list[float]] = {}
+    for row in range(40):
+        others = [other for other in range(40) if other != row]
+        others.sort(key=lambda other: float(((features_ND[row] - features_ND[other]) ** 2).sum()))
+        shares.setdefault(kind_N[row], []).append(
+            float(np.mean([kind_N[row] == kind_N[other] for other in others[:7]]))
+        )
+    expected = np.mean([np.mean(each) for each in shares.values()])
+    assert projection.purity(features_ND, kind_N, n_neighbors=7) == pytest.approx(expected)
+
+
+def test_purity_is_one_where_kinds_are_apart_and_chance_where_all_are_neighbours() -> None:
+    features_ND, cloud_N = three_clouds()
+    assert projection.purity(features_ND, cloud_N) == 1
+    uneven_N = np.array([0] * 9 + [1])
+    assert projection.chance(uneven_N) == pytest.approx((8 / 9 + 0) / 2)
+    assert projection.purity(np.random.default_rng(0).normal(size=(10, 2)), uneven_N, n_neighbors=50) == pytest.approx(
+        projection.chance(uneven_N)
+    )
+    assert np.isnan(projection.purity(np.zeros((1, 2)), np.zeros(1)))
+    assert np.isnan(projection.chance(np.zeros(1)))
+
+
 def test_what_cannot_be_projected_is_refused() -> None:
     good_ND = np.zeros((6, 2))
     bad_ND = good_ND.copy()
@@ -137,6 +163,8 @@ def test_what_cannot_be_projected_is_refused() -> None:
         projection.project(good_ND, n_dimensions=0)
     with pytest.raises(BadInput, match="got 6 and 5"):
         projection.joint(good_ND, good_ND[:5])
+    with pytest.raises(BadInput, match="6 rows of features and 5 kinds"):
+        projection.purity(good_ND, np.zeros(5))
     with pytest.raises(BadInput, match="6 rows of features and 5 points"):
         projection.trustworthiness(good_ND, good_ND[:5])
 

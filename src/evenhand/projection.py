@@ -97,6 +97,37 @@ def trustworthiness(features_ND: Array, points_NK: Array, *, n_neighbors: int = 
     return float(manifold.trustworthiness(features_ND, points_NK, n_neighbors=n_neighbors))
 
 
+def purity(features_ND: Array, kind_N: Array, *, n_neighbors: int = 10) -> float:
+    """How much of a row's nearest neighbours are of its own kind, in [0, 1]: 1 is kinds apart, `chance` kinds mixed.
+
+    The share among the `n_neighbors` rows nearest to it (Euclidean, without itself; all others where there are fewer),
+    averaged over the rows of each kind and then over kinds, so that a frequent kind counts no more than a rare one. NaN
+    with fewer than two rows.
+
+    Raises:
+        BadInput: features are not finite, or there are not as many kinds.
+    """
+    centred_ND, _ = _centred(features_ND)
+    N, kind_N = len(centred_ND), np.unique(kind_N, return_inverse=True)[1]
+    if len(kind_N) != N:
+        raise BadInput(f"there are {N} rows of features and {len(kind_N)} kinds")
+    K = min(n_neighbors, N - 1)
+    if K < 1:
+        return float("nan")
+    length_N = (centred_ND**2).sum(1)
+    squared_NN = length_N[:, None] + length_N - 2 * centred_ND @ centred_ND.T
+    np.fill_diagonal(squared_NN, np.inf)
+    near_NK = np.argpartition(squared_NN, K - 1, axis=1)[:, :K]
+    alike_N = (kind_N[near_NK] == kind_N[:, None]).mean(1)
+    return float((np.bincount(kind_N, alike_N) / np.bincount(kind_N)).mean())
+
+
+def chance(kind_N: Array) -> float:
+    """The `purity` to expect where neighbours are any rows; NaN with fewer than two rows."""
+    count = np.unique(kind_N, return_counts=True)[1]
+    return float("nan") if len(kind_N) < 2 else float(((count - 1) / (len(kind_N) - 1)).mean())
+
+
 def _centred(features_ND: Array) -> tuple[Array, float]:
     """The features around their mean, divided by their largest distance to it along an axis, which is the second."""
     features_ND = np.asarray(features_ND)
