@@ -13,10 +13,13 @@ FORMATS = ("html", "json", "png", "svg")
 DRAWN = ("png", "svg")  # by a browser
 
 
-def save(figure: go.Figure, path: Path, *, width: int = 760, height: int = 460, scale: float = 2.0) -> Path:
+def save(
+    figure: go.Figure, path: Path, *, width: int | None = None, height: int | None = None, scale: float = 2.0
+) -> Path:
     """Write a figure in the format that the name ends in, complete or not at all.
 
-    Pictures have a white ground; their size is in CSS pixels, and a PNG has `scale` times as many.
+    Pictures have a white ground; their size is in CSS pixels, by default that of the figure's layout or else 760 by
+    460, and a PNG has `scale` times as many.
 
     Raises:
         BadInput: no such format, or, for pictures, kaleido or a Chrome or Chromium to draw them is not installed.
@@ -26,7 +29,8 @@ def save(figure: go.Figure, path: Path, *, width: int = 760, height: int = 460, 
     if kind not in FORMATS:
         raise unknown("format of a figure", kind, FORMATS)
     if kind in DRAWN:
-        content = _picture(figure, kind, width, height, scale)
+        size = width or figure.layout.width or 760, height or figure.layout.height or 460
+        content = _picture(figure, kind, *size, scale)
     elif kind == "html":
         content = figure.to_html(include_plotlyjs=True, full_html=True).encode()
     else:

@@ -18,6 +18,7 @@ from evenhand.study.papers import PaperStudy, PaperTable, Row, read, read_study
 
 SCALES = ("full", "small")
 PROTOCOL = ("select",)  # settings that go with the study, not with the data
+OF_IMAGES = ("encoder", "widths", "weights", "augment", "pretrain", "pretrain_epochs", "pretrain_options")
 BESIDE = ("seeds", "data_options", "options", "rows")  # what `small` holds beside settings
 
 
@@ -76,8 +77,9 @@ def reproduce_study(
 ) -> StudyReproduction:
     """Repeat everything that goes under the name of a table; takes what `reproduce` takes.
 
-    Of several parts those whose data are not there are left out and named; with `data`, parts that differ in nothing
-    else are one. With `out` each of several parts has a folder of its own in it.
+    Of several parts those whose data are not there are left out and named. With `data` the parts on just these data are
+    run, or where there are none, all on these data, and parts that differ in nothing else are one. With `out` each of
+    several parts has a folder of its own in it.
 
     Raises:
         BadInput, RunFailed: as `reproduce`; for several parts, if none of them can be run.
@@ -88,7 +90,7 @@ def reproduce_study(
     if not study.several:
         return StudyReproduction(study, (reproduce_part(study.parts[0], out=out, data=data, scale=scale, **options),))
     found, missing, folders = [], {}, set()
-    for part in study.parts:
+    for part in [part for part in study.parts if part.data == data] or study.parts:
         folder = Path(out) / slug(part.part) if out is not None else default_out(part, data, scale)
         alike = str(default_out(part, data, scale))
         if alike in folders:
@@ -140,6 +142,7 @@ def reproduce_part(
         settings |= small if own else {"epochs": small["epochs"]}
         n_seeds = table.small["seeds"]
         contenders = [_smaller(contender, table.small, own=own) for contender in contenders]
+    contenders = contenders if own or data is None else _fitting(contenders, data, table.reference)
     comparison = compare(
         data or table.data, contenders, out=out or default_out(table, data, scale),
         seeds=n_seeds if seeds is None else seeds, root=root, settings=settings,
@@ -157,6 +160,24 @@ def _smaller(contender: Contender, small: Mapping[str, Any], *, own: bool) -> Co
     kept = {key: value for key, value in contender.settings.items() if key not in small}
     special = small.get("rows", {}).get(contender.label, {})
     return replace(contender, options={**options, **contender.options}, settings=kept | special)
+
+
+def _fitting(contenders: list[Contender], data: str, reference: str) -> list[Contender]:
+    """The rows that other data can be trained on: networks and augmentations of images are for images only.
+
+    On other data each row has the network that the data set recommends; rows that then are the same are one, of which
+    the reference stays, or else the first.
+    """
+    from evenhand import data as data_sets
+
+    chosen = data_sets.open_set(data)
+    if chosen.kind == "images" or "augment" in chosen.option_names():
+        return contenders
+    found: dict[str, Contender] = {}
+    for each in sorted(contenders, key=lambda each: each.name != reference):
+        settings = {key: value for key, value in each.settings.items() if key not in OF_IMAGES}
+        found.setdefault(f"{each.method} {dict(each.options)} {settings}", replace(each, settings=settings))
+    return [kept for each in contenders for kept in found.values() if kept.name == each.name]
 
 
 def default_out(table: PaperTable, data: str | None = None, scale: str = "full") -> Path:
