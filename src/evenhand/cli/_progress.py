@@ -102,8 +102,8 @@ def runs() -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def rows(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar for a pass over rows; what it yields takes how many more are done."""
+def rows(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar for a pass over rows (None: nobody knows how many); what it yields takes how many more are done."""
     with _bars() as bars:
         task = bars.add_task(description, total=total)
         yield lambda done: bars.advance(task, done)
