@@ -1,0 +1,122 @@
+"""Figures of label bias: collapse by epoch, what features tell about groups, differences to clean training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from .basic import lines
+from .style import GRID, INK, SYMBOLS, blank, colour
+
+CLEAN, BIASED = "clean", "biased"
+COLOUR = {CLEAN: 0, BIASED: 1}
+DASH = {CLEAN: "dash", BIASED: "solid"}
+Curve = tuple[Sequence[float], Sequence[float]]  # mean and sd, by epoch
+
+
+def collapse_by_epoch(title: str, curves: Mapping[str, Curve], y_title: str) -> go.Figure:
+    """Training NC1 of clean (dashed) and biased labels with bands of one sd; a NaN sd draws no band."""
+    shown, bands = {}, {}
+    for kind, (mean_E, sd_E) in curves.items():
+        name = f"{kind} labels"
+        shown[name] = [_none(value) for value in mean_E]
+        if not any(math.isnan(sd) for sd in sd_E):
+            low = [max(0.0, mean - sd) for mean, sd in zip(mean_E, sd_E, strict=True)]
+            bands[name] = low, [mean + sd for mean, sd in zip(mean_E, sd_E, strict=True)]
+    figure = lines(
+        shown, bands=bands, title=title, x_title="epoch", y_title=y_title,
+        colours={f"{kind} labels": COLOUR[kind] for kind in curves},
+        dashes={f"{kind} labels": DASH[kind] for kind in curves},
+    )  # fmt: skip
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def separability(title: str, points: Sequence[Mapping[str, Any]], tau: float | None) -> go.Figure:
+    """AUC of telling the attribute from features (y) against from inputs (x), with error bars and the line y = x.
+
+    Args:
+        points: each with `name`, `x`, `y` and, where known, `x_error`, `y_error`.
+        tau: Kendall's tau of the points.
+    """
+    figure = blank(
+        title=title,
+        x_title="AUC of the attribute from the inputs",
+        y_title="AUC of the attribute from features (SPLIT)",
+    )
+    known = [value for point in points for value in _reach(point)]
+    low, high = min([0.5, *known]) - 0.02, max([0.9, *known]) + 0.02
+    figure.add_scatter(
+        x=[low, high], y=[low, high], mode="lines", name="equal", hoverinfo="skip",
+        line={"color": "#888888", "dash": "dot", "width": 1.5},
+    )  # fmt: skip
+    for number, point in enumerate(points):
+        figure.add_scatter(
+            x=[point["x"]], y=[point["y"]], name=point["name"], mode="markers",
+            marker={"color": colour(number), "symbol": SYMBOLS[number % len(SYMBOLS)], "size": 11},
+            error_x=_error(point.get("x_error")), error_y=_error(point.get("y_error")),
+        )  # fmt: skip
+    figure.update_xaxes(range=[low, high])
+    figure.update_yaxes(range=[low, high], scaleanchor="x", scaleratio=1, constrain="domain")
+    figure.update_layout(legend={"orientation": "v", "x": 1.02, "y": 1, "xanchor": "left", "yanchor": "top"})
+    if tau is not None:
+        figure.add_annotation(
+            text=f"Kendall's τ = {tau:.2f}", x=0.03, y=0.97, xref="x domain", yref="y domain", showarrow=False,
+            xanchor="left", yanchor="top",
+        )  # fmt: skip
+    return figure
+
+
+def differences(title: str, groups: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Biased minus clean, of test NC1 and of test F1, for each group of each data set; a star where p < 0.05.
+
+    Args:
+        groups: each with `data`, `group`, `biased` (its labels were changed), `nc1`, `nc1_sd`, `f1`, `f1_sd`, `star`.
+    """
+    panels = (("nc1", "Δ NC1 on test (biased − clean)"), ("f1", "Δ F1 on test (biased − clean)"))
+    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.13)
+    figure.update_layout(blank(title=title).layout)
+    for column, (value, heading) in enumerate(panels, start=1):
+        for biased in (False, True):
+            chosen = [group for group in groups if bool(group["biased"]) == biased]
+            if not chosen:
+                continue
+            figure.add_bar(
+                x=[[group["data"] for group in chosen], [group["group"] for group in chosen]],
+                y=[group[value] for group in chosen],
+                error_y={"type": "data", "array": [group[f"{value}_sd"] for group in chosen], "thickness": 1.5},
+                text=["*" if value == "f1" and group["star"] else "" for group in chosen],
+                textposition="outside", textfont={"size": 22, "color": INK}, cliponaxis=False,
+                marker={"color": colour(int(biased)), "pattern": {"shape": "/" if biased else ""}},
+                name="labels changed in training" if biased else "labels as they are",
+                legendgroup=str(biased), showlegend=column == 1, row=1, col=column,
+            )  # fmt: skip
+        axis = {"gridcolor": GRID, "showline": True, "linecolor": GRID, "automargin": True}
+        figure.update_xaxes(**axis, row=1, col=column)
+        figure.update_yaxes(
+            **axis, zeroline=True, zerolinecolor=INK, zerolinewidth=1, title_text=heading, row=1, col=column
+        )
+    figure.update_layout(showlegend=True)
+    return figure
+
+
+def _reach(point: Mapping[str, Any]) -> list[float]:
+    """The ends of a point's error bars."""
+    found = []
+    for axis in ("x", "y"):
+        value, error = point[axis], point.get(f"{axis}_error") or 0.0
+        if value is not None:
+            found += [value - error, value + error]
+    return found
+
+
+def _error(size: float | None) -> dict[str, Any] | None:
+    return None if size is None else {"type": "data", "array": [size], "thickness": 1.5, "width": 4}
+
+
+def _none(value: float) -> float | None:
+    return None if math.isnan(value) else value
