@@ -358,9 +358,8 @@ class _Loop:
         """What makes this training another than those with which it cannot share snapshots."""
         n_weights = sum(tensor.numel() for tensor in self.model.state_dict().values())
         rows = f"{len(self.splits['train'])} and {len(self.splits['val'])} rows"
-        return (
-            f"{self.stages[-1].method}, {self.settings}, {n_weights} weights, {rows}{', tracked' * bool(self.tracker)}"
-        )
+        tracked = "" if self.tracker is None else ", tracked exactly" if self.tracker.exact else ", tracked"
+        return f"{self.stages[-1].method}, {self.settings}, {n_weights} weights, {rows}{tracked}"
 
     def _store_snapshot(self) -> None:
         if self.file and self.snapshot:

@@ -15,6 +15,7 @@ from evenhand.errors import BadInput
 from evenhand.groups import count_per_group
 from evenhand.losses import at_least_single
 from evenhand.methods._base import Method, Stage, State, loss_dtype, require_range
+from evenhand.methods._mixing import unrecorded_logits
 from evenhand.methods._normalise import BatchNorm
 from evenhand.model import Model
 
@@ -122,7 +123,8 @@ class ETF(Method):
         self, features_BD: Tensor, labels: tuple[Tensor, ...], shares: tuple[float, ...], model: Model, state: _Norms
     ) -> Tensor:
         """The labels' losses, each times its share."""
-        logits_BC = at_least_single(model.classifier(features_BD))
+        of_one = len(labels) == 1
+        logits_BC = at_least_single(model.classifier(features_BD) if of_one else unrecorded_logits(model, features_BD))
         length_B = at_least_single(features_BD).norm(dim=1)
         total = self.length_weight * length_B.mean() if self.length_weight > 0 else logits_BC.new_zeros(())
         for y_B, share in zip(labels, shares, strict=True):
