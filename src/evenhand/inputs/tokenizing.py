@@ -83,6 +83,28 @@ def tokenised(
     return _cached(key, how, lambda: _flat(tokenizer, texts, pairs))
 
 
+def placed(texts: Sequence[str], how: Tokenizing, *, pairs: Sequence[str] | None = None) -> list[Any]:
+    """Encodings (of the library tokenizers) of a few texts or pairs, which say where in its text each token lies.
+
+    Ids of `words` are not those of the data, whose words were learned on other texts; everything else is.
+
+    Raises:
+        BadInput: as `tokenised`, or the tokenizer does not say it.
+    """
+    if how.tokenizer == WORDS:
+        hub.library("tokenizers", "reading texts")
+        fast = _Words([*texts, *(pairs or ())], how).fast
+        found: list[Any] = fast.encode_batch(list(texts) if pairs is None else list(zip(texts, pairs, strict=True)))
+        return found
+    inner = _Pretrained(how).inner
+    if not inner.is_fast:
+        raise BadInput(f"the tokenizer {how.tokenizer!r} does not say where in a text its tokens lie")
+    encoded = inner(
+        list(texts), None if pairs is None else list(pairs), truncation=True, max_length=how.max_length, verbose=False
+    )
+    return list(encoded.encodings or ())
+
+
 class _Words:
     """Lower-case words and punctuation marks, the most frequent ones first; accents are dropped, as BERT does."""
 
