@@ -33,6 +33,9 @@ KINDS = {
     "wandb": ("pytorch_lightning", "wandb"),
 }
 FOLDER = "logs"
+OFFLINE = ("offline", "dryrun")  # Lightning sets the variable to the second, an older name of the first
+ALL = "all rows"  # in the place of a group's name
+_own_stores: set[str] = set()  # addresses of MLflow's that this process chose
 NOT_IN_MLFLOW = re.compile(r"[^\w\-. ]", re.ASCII)
 
 
@@ -96,7 +99,7 @@ def figures(record: Record, groups: Sequence[str]) -> dict[str, float]:
             ]
             if known:
                 total = sum(count for _, _, count in known)
-                found[f"{part}/{figure}"] = sum(value * count for _, value, count in known) / total
+                found[f"{part}/{figure}/{ALL}"] = sum(value * count for _, value, count in known) / total
             found |= {f"{part}/{figure}/{name}": float(value) for name, value, _ in known}
     return found
 
@@ -243,9 +246,10 @@ def _mlflow(folder: Path, run_name: str, config: Config) -> Log:
     from pytorch_lightning.loggers import MLFlowLogger
 
     uri = os.environ.get("MLFLOW_TRACKING_URI")
-    if not uri:
+    if not uri or uri in _own_stores:  # MLflow itself sets the variable to what it was used with last
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # files need neither a server nor a database
         uri = (folder / "mlflow").absolute().as_uri()
+        _own_stores.add(uri)
     from mlflow.tracking import MlflowClient
 
     client, project = MlflowClient(uri), config["data"]["name"]
@@ -273,7 +277,7 @@ def _wandb(folder: Path, run_name: str, config: Config) -> Log:
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
-    offline = os.environ.get("WANDB_MODE", "offline") == "offline"  # nothing leaves the machine unless asked for
+    offline = os.environ.get("WANDB_MODE", "offline") in OFFLINE  # nothing leaves the machine unless asked for
     if offline:
         for left in (folder / "wandb").glob(f"offline-run-*-{run_name}"):
             shutil.rmtree(left, ignore_errors=True)
