@@ -92,9 +92,13 @@ def trustworthiness(features_ND: Array, points_NK: Array, *, n_neighbors: int = 
     n_neighbors = min(n_neighbors, (len(features_ND) - 1) // 2)
     if n_neighbors < 1:
         return float("nan")
-    from sklearn import manifold
-
-    return float(manifold.trustworthiness(features_ND, points_NK, n_neighbors=n_neighbors))
+    N, K = len(features_ND), n_neighbors
+    near_NK = np.argpartition(_squared(points_NK), K - 1, axis=1)[:, :K]
+    order_NN = np.argsort(_squared(features_ND), axis=1, kind="stable")
+    rank_NN = np.empty_like(order_NN)
+    np.put_along_axis(rank_NN, order_NN, np.arange(1, N + 1), axis=1)
+    beyond = (np.take_along_axis(rank_NN, near_NK, axis=1) - K).clip(min=0).sum()
+    return float(1 - 2 * beyond / (N * K * (2 * N - 3 * K - 1)))
 
 
 def purity(features_ND: Array, kind_N: Array, *, n_neighbors: int = 10) -> float:
@@ -114,10 +118,7 @@ def purity(features_ND: Array, kind_N: Array, *, n_neighbors: int = 10) -> float
     K = min(n_neighbors, N - 1)
     if K < 1:
         return float("nan")
-    length_N = (centred_ND**2).sum(1)
-    squared_NN = length_N[:, None] + length_N - 2 * centred_ND @ centred_ND.T
-    np.fill_diagonal(squared_NN, np.inf)
-    near_NK = np.argpartition(squared_NN, K - 1, axis=1)[:, :K]
+    near_NK = np.argpartition(_squared(centred_ND), K - 1, axis=1)[:, :K]
     alike_N = (kind_N[near_NK] == kind_N[:, None]).mean(1)
     return float((np.bincount(kind_N, alike_N) / np.bincount(kind_N)).mean())
 
@@ -150,6 +151,14 @@ def _centred(features_ND: Array) -> tuple[Array, float]:
     if apart <= 4 * np.finfo(np.float64).eps:  # what is left is rounding
         return np.zeros_like(centred_ND), 0.0
     return centred_ND / apart, float(apart * largest)
+
+
+def _squared(centred_ND: Array) -> Array:
+    """(N, N) squared distances; infinite from a row to itself."""
+    length_N = (centred_ND**2).sum(1)
+    squared_NN: Array = length_N[:, None] + length_N - 2 * centred_ND @ centred_ND.T
+    np.fill_diagonal(squared_NN, np.inf)
+    return squared_NN
 
 
 def _principal(centred_ND: Array, n_dimensions: int) -> Array:

@@ -12,7 +12,7 @@ from evenhand.errors import BadInput
 
 STEPS, MOST_STEPS = 50, 800
 TOLERANCE = 0.01  # of the logit's difference, or of 1 where that is larger: by how much the scores may miss it
-AT_ONCE = 2048  # points of paths in a pass
+NUMBERS_AT_ONCE = 2**20  # inputs in a pass: points of paths times what a row has
 
 
 class Integrated(NamedTuple):
@@ -76,9 +76,10 @@ def _sum(
 ) -> Tensor:
     from captum.attr import IntegratedGradients
 
+    at_once = max(NUMBERS_AT_ONCE // max(given[0].numel(), 1), len(given))
     with torch.enable_grad():
         found: Tensor = IntegratedGradients(forward).attribute(
-            given, baseline, targets_B, others or None, n_steps=steps, internal_batch_size=max(AT_ONCE, len(given))
+            given, baseline, targets_B, others or None, n_steps=steps, internal_batch_size=at_once
         )
     return found.detach()
 

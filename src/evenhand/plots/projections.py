@@ -35,7 +35,7 @@ def projections(
         kinds: for each panel the kind of each point, such as its group.
         order: of the kinds in the legend, which gives them their colours; by default as they come.
         notes: a line below the heading of a panel, such as its trustworthiness.
-        columns: panels beside each other; 0 puts all in one row.
+        columns: panels beside each other; 0 puts all in one row. A panel without a name has no heading.
         titles: `title`, and the layout of Plotly.
     """
     figure = blank(**titles)
@@ -57,7 +57,7 @@ def projections(
             shown.add(kind)
     figure.update_layout(
         showlegend=True,
-        margin={"l": 16, "t": 72 if titles.get("title") else 36, "b": 16},
+        margin={"l": 16, "t": 36 * (bool(titles.get("title")) + any(panels)) or 8, "b": 16},
         legend={"y": -0.02, "itemsizing": "constant"},
     )
     return figure
@@ -92,6 +92,8 @@ def _axes(figure: go.Figure, number: str, domain: tuple[list[float], list[float]
         f"xaxis{number}": {**bare, "domain": across, "anchor": f"y{number}"},
         f"yaxis{number}": {**bare, "domain": up, "anchor": f"x{number}", "scaleanchor": f"x{number}"},
     })  # fmt: skip
+    if not name:
+        return
     text = f"<b>{name}</b>" + (f"  <span style='font-size:0.85em'>{note}</span>" if note else "")
     figure.add_annotation(
         text=text,
