@@ -22,8 +22,10 @@ from evenhand.study import figures
 from evenhand.study.comparison import Comparison, Entry
 from evenhand.study.figures import medical_deltas, medical_split
 from evenhand.study.figures._medical import biased_groups, kendall, mann_whitney
+from evenhand.study.findings import findings
 from evenhand.study.papers import read_study
-from evenhand.study.reproduction import Reproduction, StudyReproduction
+from evenhand.study.record import explanations, save_study, tables
+from evenhand.study.reproduction import Reproduction, StudyReproduction, reproduce_study
 
 ROWS = {"early": "early", "final": "final"}
 SEXES = {"attributes": [{"name": "sex", "values": ["male", "female"]}]}
@@ -50,10 +52,9 @@ class Made:
         lines = []
         for epoch, value in enumerate(nc1):
             groups = {"distance": [distance, 3 * distance, None, 2 * distance], "count": [30.0, 10.0, 0.0, 30.0]}
-            parts = {
-                "train": {"scalars": {"nc1_distance": value, "nc1_quotient": value / 2}},
-                "test": {"groups": groups},
-            }
+            scalars = {"nc1_distance": value, "nc1_quotient": value / 2}
+            train = {"scalars": scalars, "classes": {"mean_norm": [1.0, 3.0]}}
+            parts = {"train": train, "test": {"groups": groups}}
             lines.append(json.dumps({"stage": 0, "epoch": epoch, "parts": parts}))
         (folder / "collapse.jsonl").write_text("\n".join(lines) + "\n")
         y, attribute = np.repeat([0, 0, 1, 1], 20), np.tile(np.repeat([0, 1], 20), 2)
@@ -108,6 +109,9 @@ def test_collapse_by_epoch(made: Made) -> None:
     lines = figures.findings(record)
     assert "higher in 2 of 2 seeds: as in the paper" in lines[0]
     assert "5% of that of the first with clean labels and 6% with biased ones: both approach zero" in lines[1]
+    assert lines[2].endswith(
+        "0.100 and 0.050 at the end: biased training is further from collapse early and at the end."
+    )
 
 
 def test_collapse_the_other_way_is_said(made: Made) -> None:
@@ -157,6 +161,7 @@ def test_differences_on_test_by_group(made: Made) -> None:
     assert male["nc1"]["clean"] == pytest.approx([1.0] * 5)
     assert female["nc1"]["clean"] == pytest.approx([2.25] * 5)
     assert medical_deltas.difference(female["nc1"])[0] == pytest.approx(1.125)
+    assert medical_deltas.difference(female["relative"])[0] == pytest.approx(1.125 / 2)
     assert female["f1"]["clean"] == pytest.approx([2 * (20 - k) / (40 - k) for k in range(5)])
     assert female["p"] == pytest.approx(2 / math.comb(10, 5))
     assert female["method"] == "exact"
@@ -245,3 +250,38 @@ def test_f1_of_classes_and_attribute_values() -> None:
     empty = f1(count([0, 0], [0, 0], [0, 0], n_classes=2, n_attributes=1))
     assert math.isnan(empty.value[1, 0])
     assert empty.rows[:, 0].tolist() == [2, 0]
+
+
+def test_overview_of_the_data_beside_the_paper() -> None:
+    study = read_study("medical-table1")
+    table = next(part for part in study.parts if part.part == "HAM10000 age")
+    age = {"name": "age", "values": ["<60", ">=60"]}
+    labels = {"label": "lesion", "classes": ["benign", "malignant"], "attributes": [age]}
+    counts = {"labels": labels, "train": [60, 20, 10, 10], "val": [6, 2, 1, 1], "test": [6, 2, 1, 1]}
+    part = Reproduction(table, Comparison("ham10000", (), ()), "full", {}, counts=counts)
+    whole = StudyReproduction(study, (part,))
+    record = json.loads(json.dumps(figures.measured("medical_overview", whole, study.figure_options)))
+    (found,) = record["parts"]
+    assert (found["samples"], found["positives"]) == (120, 24)
+    assert found["splits"] == pytest.approx([100 / 120, 10 / 120, 10 / 120])
+    assert [group["share"] for group in found["groups"]] == pytest.approx([0.7, 0.3])
+    assert [group["positive"] for group in found["groups"]] == pytest.approx([12 / 84, 12 / 36])
+    sizes, groups = figures.tables(record)
+    assert sizes.rows[0] == ("HAM10000 age", "120 (24)", "9958 (1438)", "83-8-8", "80-10-10")
+    assert groups.rows[1] == ("HAM10000 age", ">=60", "36", "30.0", "28.1", "33.3", "26.9")
+    (line,) = figures.findings(record)
+    assert line.startswith("HAM10000 age: 120 samples with 24 positives, not 9958 with 1438 as in the paper; groups")
+    assert "those of patients above 60" in line
+    assert [list(trace.y) for trace in figures.drawn(record)[""].data][1] == pytest.approx([9.55, 26.9])
+
+
+def test_nothing_is_trained_for_an_overview(tmp_path: Path) -> None:
+    found = reproduce_study("medical-table1", data="digits", out=tmp_path)
+    (part,) = found.parts
+    assert part.comparison.entries == ()
+    assert sum(part.counts["test"]) == 1440
+    assert not list(tmp_path.iterdir())
+    assert tables(part) == explanations(part) == findings(part) == []
+    written = save_study(found, tmp_path, figures.measured("medical_overview", found, {}))
+    assert "digits, background" in written[1].read_text()
+    assert json.loads(written[0].read_text())["figure"]["parts"][0]["name"] == "digits, background"

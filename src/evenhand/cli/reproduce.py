@@ -87,7 +87,7 @@ def _show(found: StudyReproduction, out: Path, formats: list[str], json: Path | 
     for part in found.parts:
         say("")
         if found.study.several:
-            say(part.table.part, style="bold")
+            say(part.table.part + ("" if part.comparable else f"; here {part.comparison.data}"), style="bold")
         _show_part(part)
     for label, reason in found.missing.items():
         say(f"\nNot run: {label}. {reason}", style="bold")
@@ -104,9 +104,14 @@ def _show(found: StudyReproduction, out: Path, formats: list[str], json: Path | 
 def _figure(found: StudyReproduction, out: Path, formats: list[str]) -> dict[str, Any]:
     """Measure, show and draw the figure of a study; its record."""
     from evenhand.cli import _tables
+    from evenhand.files import cannot_write
     from evenhand.plots import save
     from evenhand.study import figures
 
+    try:
+        out.mkdir(parents=True, exist_ok=True)  # a study that trains nothing has made no folder
+    except OSError as error:
+        raise cannot_write(out, error) from error
     measured = figures.measured(found.study.figure, found, found.study.figure_options)
     _tables.show(figures.tables(measured))
     for line in figures.findings(measured):
@@ -127,6 +132,8 @@ def _show_part(found: Reproduction) -> None:
 
     for line in record.explanations(found):
         say(line, style="dim")
+    if not found.table.rows:
+        return
     say("")
     _tables.show(record.tables(found))
     say("What the figures say", style="bold")

@@ -88,7 +88,7 @@ def differences(title: str, groups: Sequence[Mapping[str, Any]]) -> go.Figure:
             figure.add_bar(
                 x=[[group["data"] for group in chosen], [group["group"] for group in chosen]],
                 y=[group[value] for group in chosen],
-                error_y={"type": "data", "array": [group[f"{value}_sd"] for group in chosen], "thickness": 1.5},
+                error_y=_errors([group[f"{value}_sd"] for group in chosen]),
                 text=["*" if value == "f1" and group["star"] else "" for group in chosen],
                 textposition="outside", textfont={"size": 22, "color": INK}, cliponaxis=False,
                 marker={"color": colour(int(biased)), "pattern": {"shape": "/" if biased else ""}},
@@ -96,7 +96,7 @@ def differences(title: str, groups: Sequence[Mapping[str, Any]]) -> go.Figure:
                 legendgroup=str(biased), showlegend=column == 1, row=1, col=column,
             )  # fmt: skip
         axis = {"gridcolor": GRID, "showline": True, "linecolor": GRID, "automargin": True}
-        figure.update_xaxes(**axis, row=1, col=column)
+        figure.update_xaxes(**axis, showgrid=False, dividercolor=GRID, row=1, col=column)
         figure.update_yaxes(
             **axis, zeroline=True, zerolinecolor=INK, zerolinewidth=1, title_text=heading, row=1, col=column
         )
@@ -112,6 +112,12 @@ def _reach(point: Mapping[str, Any]) -> list[float]:
         if value is not None:
             found += [value - error, value + error]
     return found
+
+
+def _errors(sizes: Sequence[float]) -> dict[str, Any] | None:
+    """Error bars, unless there are none."""
+    known = [_none(size) for size in sizes]
+    return {"type": "data", "array": known, "thickness": 1.5} if any(size is not None for size in known) else None
 
 
 def _error(size: float | None) -> dict[str, Any] | None:

@@ -17,6 +17,8 @@ NOISE = 2.0  # standard deviations
 
 def findings(found: Reproduction) -> list[str]:
     """Which of the paper's statements hold in our runs and which do not, by the figures alone."""
+    if not found.table.rows:
+        return []
     lines: list[str] = []
     for metric in found.table.metrics:
         if MEASURES[metric].unit == "s":
@@ -124,8 +126,14 @@ def extras(found: Reproduction) -> Iterator[str]:
 
 
 def oracle(found: Reproduction) -> Iterator[str]:
-    """What choosing the epoch on test would have added to the worst group."""
-    gaps = {row.label: found.oracle_gap(entry) for row, entry in found.rows}
+    """What choosing the epoch on test would have added to the worst group, where it was chosen at all."""
+    gaps = {
+        row.label: found.oracle_gap(entry)
+        for row, entry in found.rows
+        if any(run.metrics["selection"].get("rule") != "last" for run in entry.finished)
+    }
+    if not gaps:
+        return
     most = max(gaps, key=lambda label: gaps[label])
     yield (
         f"Choosing the epoch on test instead of validation would add {100 * sum(gaps.values()) / len(gaps):.2f} points "

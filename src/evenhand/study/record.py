@@ -53,7 +53,9 @@ def figures(found: Reproduction, metric: str) -> Table:
 
 
 def explanations(found: Reproduction) -> list[str]:
-    """How to read the tables."""
+    """How to read the tables; nothing where there is none."""
+    if not found.table.rows:
+        return []
     n = len(found.comparison.seeds)
     lines = [
         f"here: {n} seed{'s' * (n > 1)}, {_epoch_of(found)}. test-selected: the same runs, epoch chosen on the "

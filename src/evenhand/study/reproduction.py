@@ -30,6 +30,8 @@ class Reproduction:
         settings: those that were asked for; what they leave open is as the data set recommends.
         root: the folder that holds every data set, where one was named.
         path: the data set as it was asked for: its name, or the path of a file of one's own.
+        counts: of a table without rows, which trains nothing: the `labels` of the data and the rows of each group in
+            `train`, `val` and `test`.
     """
 
     table: PaperTable
@@ -38,6 +40,7 @@ class Reproduction:
     settings: Mapping[str, Any]
     root: str | Path | None = None
     path: str | None = None
+    counts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def comparable(self) -> bool:
@@ -134,6 +137,8 @@ def reproduce_part(
     Raises:
         BadInput, RunFailed: as `study.compare`; also for an unknown table or scale.
     """
+    if not table.rows:
+        return _counted(table, root, data, scale)
     own = data in (None, table.data)
     settings = {key: value for key, value in table.settings.items() if own or key in PROTOCOL}
     n_seeds, contenders = table.seeds, list(table.contenders)
@@ -152,6 +157,16 @@ def reproduce_part(
     if set(table.metrics) & set(THIRDS):
         comparison = with_classes(comparison)
     return Reproduction(table, comparison, scale, settings, root, data or table.data)
+
+
+def _counted(table: PaperTable, root: str | Path | None, data: str | None, scale: str) -> Reproduction:
+    """What is in the data of a table without rows."""
+    from evenhand import data as data_sets
+    from evenhand import runs
+
+    loaded = data_sets.load(data or table.data, root, **data_options(table, data, scale))
+    counts = {"labels": runs.labels(loaded.train)} | {part: each.tolist() for part, each in loaded.count_G.items()}
+    return Reproduction(table, Comparison(loaded.name, (), ()), scale, {}, root, data or table.data, counts)
 
 
 def _smaller(contender: Contender, small: Mapping[str, Any], *, own: bool) -> Contender:

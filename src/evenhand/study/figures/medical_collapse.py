@@ -122,7 +122,22 @@ def findings(record: Record) -> list[str]:
             f"{panel['name']}: at the last epoch NC1 is {shares[CLEAN]:.0%} of that of the first with clean labels and "
             f"{shares[BIASED]:.0%} with biased ones: {verdict}."
         )
+        lines.append(f"{panel['name']}: {_relative(*(panel[kind]['relative'] for kind in (CLEAN, BIASED)))}")
     return lines
+
+
+def _relative(clean_SE: list[list[float | None]], biased_SE: list[list[float | None]]) -> str:
+    """The same without the unit of features, which may grow in training."""
+    early, last = (
+        [mean_sd(of(side))[0] for side in (biased_SE, clean_SE)]
+        for of in (_early, lambda values: [seed[-1] for seed in values])
+    )
+    higher = [name for name, (biased, clean) in (("early", early), ("at the end", last)) if biased > clean]
+    return (
+        f"variance within over between classes, which has no unit, is {text(early[0])} with biased labels and "
+        f"{text(early[1])} with clean ones early on, {text(last[0])} and {text(last[1])} at the end: biased training is "
+        + (f"further from collapse {' and '.join(higher)}." if higher else "nowhere further from collapse.")
+    )
 
 
 def _higher(clean_S: list[float], biased_S: list[float]) -> str:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 STAGES = ("early", "final")
+MEASURES = ("nc1", "relative", "f1")
 
 
 def measured(found: StudyReproduction, settings: Mapping[str, Any]) -> Record:
@@ -68,7 +69,7 @@ def _groups(setting: Setting, stage: str, row: str) -> list[Record]:
     found = []
     for a, (name, biased) in enumerate(zip(group_names(first), biased_groups(first), strict=True)):
         record: Record = {"data": setting.name, "group": name, "biased": biased, "stage": stage, "p_holm": None}
-        for measure in ("nc1", "f1"):
+        for measure in MEASURES:
             sides = {kind: [run[measure][a] for run in of_kind] for kind, of_kind in values.items()}
             record[measure] = {kind: plain(side) for kind, side in sides.items()}
             if measure == "f1":
@@ -87,16 +88,18 @@ def _entry(setting: Setting, kind: str, row: str) -> Entry:
 def _by_group(run: Run) -> dict[str, list[float]]:
     """NC1 and F1 (A each) of a run on test."""
     n_groups = len(group_names(run))
-    tracked = at_selected(run).get("test")
-    if tracked is None:
-        raise BadInput(f"{run.folder} was tracked without its test rows; NC1 on test needs them")
+    parts = at_selected(run)
+    tracked, means = parts.get("test"), parts.get("train", {}).get("classes", {}).get("mean_norm")
+    if tracked is None or means is None:
+        raise BadInput(f"{run.folder} was tracked without its training or its test rows; NC1 on test needs both")
     distance_CA, count_CA = (
         np.array([number(value) for value in tracked["groups"][column]]).reshape(-1, n_groups)
         for column in ("distance", "count")
     )
     with np.errstate(invalid="ignore"):
         nc1_A = np.where(count_CA > 0, distance_CA * count_CA, 0).sum(0) / count_CA.sum(0)
-    return {"nc1": nc1_A.tolist(), "f1": _f1(run, n_groups)}
+    length = np.nanmean([number(value) for value in means])
+    return {"nc1": nc1_A.tolist(), "relative": (nc1_A / length).tolist(), "f1": _f1(run, n_groups)}
 
 
 def _f1(run: Run, n_groups: int) -> list[float]:
@@ -149,12 +152,12 @@ def tables(record: Record) -> list[Table]:
             p, adjusted = (p_value(number(group[key])) for key in ("p", "p_holm"))
             name = group["group"] + (" (labels changed)" if group["biased"] else "")
             rows.append((
-                group["data"], name, signed_sd(*difference(group["nc1"])), signed_sd(*difference(group["f1"])) + star,
-                p, adjusted, group["method"] or "–",
+                group["data"], name, signed_sd(*difference(group["nc1"])), signed_sd(*difference(group["relative"])),
+                signed_sd(*difference(group["f1"])) + star, p, adjusted, group["method"] or "–",
             ))  # fmt: skip
-        columns = ("data", "group", "Δ NC1", "Δ F1", "p", "p, Holm", "test")
+        columns = ("data", "group", "Δ NC1", "Δ NC1, relative", "Δ F1", "p", "p, Holm", "test")
         shown.append(
-            Table(f"Biased minus clean labels, on test: {stage}", columns, tuple(rows), _notes(record), (0, 1, 6))
+            Table(f"Biased minus clean labels, on test: {stage}", columns, tuple(rows), _notes(record), (0, 1, 7))
         )
     return shown
 
@@ -162,8 +165,9 @@ def tables(record: Record) -> list[Table]:
 def _notes(record: Record) -> tuple[str, ...]:
     seeds = max((len(group["f1"][BIASED]) for group in record["groups"]), default=0)
     return (
-        f"{seeds} seeds with each kind of labels. NC1: mean distance of test features to the training means of their "
-        "classes, in units of the features. ± is the sd of a difference of two runs. p: Mann-Whitney U, two-sided, of "
+        f"{_seeds(seeds)} with each kind of labels. NC1: mean distance of test features to the training "
+        "means of their classes, in units of the features; relative: in units of the distance of those means from "
+        "their centre. ± is the sd of a difference of two runs. p: Mann-Whitney U, two-sided, of "
         f"F1; * p < {record['level']:g}, as in the paper, without correction; Holm's correction is for the groups of "
         "one stage together.",
     )
@@ -176,7 +180,7 @@ def findings(record: Record) -> list[str]:
     if least and min(least) >= record["level"]:
         seeds = max(len(group["f1"][BIASED]) for group in record["groups"])
         lines.append(
-            f"With {seeds} seeds against {seeds} the test cannot give p < {record['level']:g} (the least it can give "
+            f"With {_seeds(seeds)} against {seeds} the test cannot give p < {record['level']:g} (the least it can give "
             f"is {text(min(least))}): no star means nothing here; the paper has 10 seeds."
         )
     for stage in STAGES:
@@ -200,11 +204,16 @@ def _of_stage(record: Record, stage: str) -> list[str]:
     changed = [group for group in groups if group["biased"]]
     others = [group for group in groups if not group["biased"]]
     for name, some in (("with changed labels", changed), ("whose labels are as they are", others)):
-        means = {measure: [difference(group[measure])[0] for group in some] for measure in ("f1", "nc1")}
+        means = {measure: [difference(group[measure])[0] for group in some] for measure in MEASURES}
         if some:
             lines.append(
                 f"{stage}: in groups {name} F1 is lower on average in {sum(v < 0 for v in means['f1'])} of {len(some)} "
-                f"(mean {np.nanmean(means['f1']):+.3f}), NC1 on test higher in {sum(v > 0 for v in means['nc1'])}"
+                f"(mean {np.nanmean(means['f1']):+.3f}), NC1 on test higher in {sum(v > 0 for v in means['nc1'])}, "
+                f"relative to the spread of class means in {sum(v > 0 for v in means['relative'])}"
                 + (" (the paper: higher for all groups)." if stage == "final" else ".")
             )
     return lines
+
+
+def _seeds(number: int) -> str:
+    return f"{number} seed{'s' * (number > 1)}"
