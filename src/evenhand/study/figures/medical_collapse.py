@@ -135,8 +135,8 @@ def _relative(clean_SE: list[list[float | None]], biased_SE: list[list[float | N
     higher = [name for name, (biased, clean) in (("early", early), ("at the end", last)) if biased > clean]
     return (
         f"variance within over between classes, which has no unit, is {text(early[0])} with biased labels and "
-        f"{text(early[1])} with clean ones early on, {text(last[0])} and {text(last[1])} at the end: biased training is "
-        + (f"further from collapse {' and '.join(higher)}." if higher else "nowhere further from collapse.")
+        f"{text(early[1])} with clean ones early on, {text(last[0])} and {text(last[1])} at the end: biased training "
+        + (f"is further from collapse {' and '.join(higher)}." if higher else "is nowhere further from collapse.")
     )
 
 
