@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evenhand.files import without_nan, write_atomically, write_json
+from evenhand.files import without_nan, write_atomically
 from evenhand.report.found import STORED, find
 from evenhand.report.render import render
 from evenhand.report.summarize import page_of
@@ -42,7 +43,7 @@ def write(path: Path, out: Path | None = None) -> Written:
     page = default_out(path) if out is None else out
     stored = stored_beside(page)
     html = render(values)
-    write_json(stored, values)
+    write_atomically(stored, json.dumps(values, allow_nan=False).encode())
     write_atomically(page, html.encode())
     return Written(page, stored, values, tuple(found.problems), found.failed)
 
