@@ -60,7 +60,7 @@ def separability(title: str, points: Sequence[Mapping[str, Any]], tau: float | N
             marker={"color": colour(number), "symbol": SYMBOLS[number % len(SYMBOLS)], "size": 11},
             error_x=_error(point.get("x_error")), error_y=_error(point.get("y_error")),
         )  # fmt: skip
-    figure.update_xaxes(range=[low, high])
+    figure.update_xaxes(range=[low, high], constrain="domain")
     figure.update_yaxes(range=[low, high], scaleanchor="x", scaleratio=1, constrain="domain")
     figure.update_layout(legend={"orientation": "v", "x": 1.02, "y": 1, "xanchor": "left", "yanchor": "top"})
     if tau is not None:
@@ -77,31 +77,48 @@ def differences(title: str, groups: Sequence[Mapping[str, Any]]) -> go.Figure:
     Args:
         groups: each with `data`, `group`, `biased` (its labels were changed), `nc1`, `nc1_sd`, `f1`, `f1_sd`, `star`.
     """
-    panels = (("nc1", "Δ NC1 on test (biased − clean)"), ("f1", "Δ F1 on test (biased − clean)"))
-    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.13)
-    figure.update_layout(blank(title=title).layout)
-    for column, (value, heading) in enumerate(panels, start=1):
+    panels = (("nc1", "Δ NC1 (test)"), ("f1", "Δ F1 (test)"))
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    figure.update_layout(blank(title).layout)
+    for row, (value, heading) in enumerate(panels, start=1):
         for biased in (False, True):
-            chosen = [group for group in groups if bool(group["biased"]) == biased]
-            if not chosen:
-                continue
-            figure.add_bar(
-                x=[[group["data"] for group in chosen], [group["group"] for group in chosen]],
-                y=[group[value] for group in chosen],
-                error_y=_errors([group[f"{value}_sd"] for group in chosen]),
-                text=["*" if value == "f1" and group["star"] else "" for group in chosen],
-                textposition="outside", textfont={"size": 22, "color": INK}, cliponaxis=False,
-                marker={"color": colour(int(biased)), "pattern": {"shape": "/" if biased else ""}},
-                name="labels changed in training" if biased else "labels as they are",
-                legendgroup=str(biased), showlegend=column == 1, row=1, col=column,
-            )  # fmt: skip
+            if chosen := [group for group in groups if bool(group["biased"]) == biased]:
+                figure.add_bar(**_bars(chosen, value, biased=biased), showlegend=row == 1, row=row, col=1)
         axis = {"gridcolor": GRID, "showline": True, "linecolor": GRID, "automargin": True}
-        figure.update_xaxes(**axis, showgrid=False, dividercolor=GRID, row=1, col=column)
-        figure.update_yaxes(
-            **axis, zeroline=True, zerolinecolor=INK, zerolinewidth=1, title_text=heading, row=1, col=column
+        figure.update_xaxes(
+            **axis, showgrid=False, dividercolor=GRID, tickangle=0, tickfont={"size": 11}, row=row, col=1
         )
-    figure.update_layout(showlegend=True)
+        figure.update_yaxes(
+            **axis, zeroline=True, zerolinecolor=INK, zerolinewidth=1, title_text=heading, row=row, col=1
+        )
+    if starred := [group for group in groups if group["star"]]:
+        figure.add_scatter(
+            x=_places(starred), y=[max(0.0, group["f1"] + (_none(group["f1_sd"]) or 0.0)) for group in starred],
+            mode="text", text=["*"] * len(starred), textposition="top center", textfont={"size": 20, "color": INK},
+            name="p < 0.05", showlegend=False, cliponaxis=False, row=2, col=1,
+        )  # fmt: skip
+    order = list(dict.fromkeys(zip(*_places(groups), strict=True)))
+    figure.update_xaxes(categoryorder="array", categoryarray=order)
+    figure.update_layout(showlegend=True, barmode="overlay", bargap=0.25, height=500)
+    figure.update_layout(legend={"x": 1, "y": 1.02, "xanchor": "right", "yanchor": "bottom", "orientation": "h"})
     return figure
+
+
+def _bars(chosen: Sequence[Mapping[str, Any]], value: str, *, biased: bool) -> dict[str, Any]:
+    """The bars of groups whose labels were changed, or were not."""
+    return {
+        "x": _places(chosen),
+        "y": [group[value] for group in chosen],
+        "error_y": _errors([group[f"{value}_sd"] for group in chosen]),
+        "marker": {"color": colour(int(biased)), "pattern": {"shape": "/" if biased else ""}},
+        "name": "labels changed in training" if biased else "labels as they are",
+        "legendgroup": str(biased),
+    }
+
+
+def _places(groups: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Data set and group, for two rows of labels."""
+    return [[group["data"] for group in groups], [group["group"] for group in groups]]
 
 
 def _reach(point: Mapping[str, Any]) -> list[float]:
@@ -117,7 +134,11 @@ def _reach(point: Mapping[str, Any]) -> list[float]:
 def _errors(sizes: Sequence[float]) -> dict[str, Any] | None:
     """Error bars, unless there are none."""
     known = [_none(size) for size in sizes]
-    return {"type": "data", "array": known, "thickness": 1.5} if any(size is not None for size in known) else None
+    return (
+        {"type": "data", "array": known, "thickness": 1.5, "width": 4, "color": INK}
+        if any(size is not None for size in known)
+        else None
+    )
 
 
 def _error(size: float | None) -> dict[str, Any] | None:
