@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from evenhand.auditing.figures.estimates import Measured
 from evenhand.auditing.output import sections as tables
@@ -20,6 +20,7 @@ MOST_SHOWN = 20  # groups of a chart, the worst
 MOST_LISTED = 200  # rows of a table, the worst; the JSON has all
 HEIGHT_OF_GROUP, HEIGHT_OF_AXES = 26, 90  # CSS pixels
 MARK = "▼"
+DIFFERENCE = 4  # the column of a comparison that holds it
 
 
 def sections(found: Found) -> list[Section]:
@@ -53,7 +54,7 @@ def _blocks(record: Record) -> list[Block]:
     made: list[Block] = [Text((_lead(record),), "lead"), Text((f"{words.facts(record)}.",), "note")]
     said = [*record["notes"], *([words.missing(record)] if record["missing"] else [])]
     if said:
-        made.append(Text(tuple(said), "note"))
+        made.append(Text(tuple(map(_sentence, said)), "note"))
     if record["warnings"]:
         made.append(Text(tuple(f"Caution: {warning}." for warning in record["warnings"]), "list"))
     if record.get("gate"):
@@ -96,14 +97,15 @@ def gate(decisions: list[Record]) -> Table:
 
 def _chart(heading: str, groups: list[Record], record: Record) -> Block:
     shown = [group for group in groups if not math.isnan(group["accuracy"])][:MOST_SHOWN]
-    names = [words.values_of(group["group"]) for group in reversed(shown)]
-    accuracies = [group["accuracy"] for group in reversed(shown)]
+    names = [words.values_of(group["group"]) for group in shown]
+    accuracies = [group["accuracy"] for group in shown]
     series = {"accuracy": [float(value) for value in accuracies]}
     ends = ([value.low for value in accuracies], [value.high for value in accuracies])
     figure = bars(
-        series, names, intervals={"accuracy": ends}, horizontal=True, x_title="accuracy", xaxis_range=[0, 1],
+        series, names, intervals={"accuracy": ends}, horizontal=True, x_title="accuracy", xaxis_range=[0, 1.02],
         xaxis_tickformat=".0%",
     )  # fmt: skip
+    figure.update_layout(yaxis_autorange="reversed")  # the worst on top
     overall = record["overall"]["accuracy"]
     figure.add_vline(x=float(overall), line={"dash": "dot", "width": 1.5, "color": "#222222"})
     which = f"the {len(shown)} worst of {len(groups)} groups" if len(groups) > len(shown) else f"{len(shown)} groups"
@@ -131,8 +133,8 @@ def level(heading: str, groups: list[Record], record: Record, *, folded: bool = 
             *(Cell(words.number(name, group[name]), _plain(group[name])) for name in names),
         ))  # fmt: skip
     rows.append(_all_rows(overall, names))
-    columns = (heading, "rows", "share", "accuracy", tables.interval_heading(record["confidence"]))
-    columns += tuple(words.title(name) for name in names)
+    figures = ("accuracy", tables.interval_heading(record["confidence"]), *map(words.title, names))
+    columns = (heading, "rows", "share", *figures)
     caption = f"Accuracy by {heading}" + (
         f": the {MOST_LISTED} worst of {len(groups):,} groups" if len(groups) > MOST_LISTED else ""
     )
@@ -161,10 +163,19 @@ def _tabled(one: tables.Section) -> list[Block]:
     """A table of the command, as it is printed."""
     rows = tuple(
         tuple(
-            Cell(text, number_in(text) if place else None, "best" if number in one.stressed and not place else "")
+            Cell(text, number_in(text) if place else None, _mark(row) if number in one.stressed and not place else "")
             for place, text in enumerate(row)
         )
         for number, row in enumerate(one.rows)
     )
     made: list[Block] = [Table(one.title, one.columns, rows, (False, *[True] * (len(one.columns) - 1)))] if rows else []
-    return [*made, *([Text(one.notes, "note")] if one.notes else [])]
+    return [*made, *([Text(tuple(map(_sentence, one.notes)), "note")] if one.notes else [])]
+
+
+def _mark(row: tuple[str, ...]) -> Literal["best", "worst"]:
+    """Of a row of a comparison that differs for sure: which way."""
+    return "worst" if row[DIFFERENCE].startswith("-") else "best"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"

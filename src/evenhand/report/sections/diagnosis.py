@@ -9,7 +9,7 @@ from typing import Any
 from evenhand.plots import bars
 from evenhand.report.blocks import Block, Cell, Section, Table, Text
 from evenhand.report.found import Found
-from evenhand.report.pieces import MISSING, charted, count, share
+from evenhand.report.pieces import MISSING, charted, count
 
 Record = Mapping[str, Any]
 
@@ -95,19 +95,19 @@ def evidence(verdict: Record, group: str) -> Table:
 
 
 def _chart(groups: list[Record]) -> Block:
-    names = [group["name"] for group in reversed(groups)]
+    names = [group["name"] for group in groups]
     shown = {
         "as trained": "accuracy",
         "refitted on validation": "refit_val",
         "refitted on training rows": "refit_train",
     }
-    series = {title: [group[key] for group in reversed(groups)] for title, key in shown.items()}
-    ends = ([group["low"] for group in reversed(groups)], [group["high"] for group in reversed(groups)])
+    series = {title: [group[key] for group in groups] for title, key in shown.items()}
+    ends = ([group["low"] for group in groups], [group["high"] for group in groups])
     figure = bars(
         series, names, intervals={"as trained": ends}, horizontal=True, x_title="accuracy on validation",
-        xaxis_range=[0, 1], xaxis_tickformat=".0%",
+        xaxis_range=[0, 1.02], xaxis_tickformat=".0%",
     )  # fmt: skip
-    figure.update_layout(legend_traceorder="reversed", legend_y=-0.28)
+    figure.update_layout(yaxis_autorange="reversed", legend_y=-0.28)  # the worst on top
     alt = (
         f"Accuracy of {len(names)} groups on validation rows, as trained and after two refits of the last layer; worst "
         f"is {groups[0]['name']}."
@@ -121,7 +121,7 @@ def outcomes(groups: list[Record]) -> Table:
     rows = tuple(
         (
             Cell(group["name"]), count(group["train"]), count(group["val"]), _percent(group["seen"]),
-            share(group["accuracy"], group["low"], group["high"]),
+            Cell(_percent(group["accuracy"]).text, group["accuracy"], "", group["low"], group["high"]),
             *(_percent(group[key]) for key in ("refit_val", "refit_train", "detectable")),
         )
         for group in groups

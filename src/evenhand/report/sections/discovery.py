@@ -10,12 +10,13 @@ from typing import Any
 
 from evenhand.report.blocks import Block, Cell, Image, Images, Section, Table, Text
 from evenhand.report.found import Found
-from evenhand.report.pieces import MISSING, count, interval, percent, share, thousands
+from evenhand.report.pieces import MISSING, count, thousands
 
 Record = Mapping[str, Any]
 
 MOST_SHOWN = 20  # groups of a table, as in the terminal
 MOST_PICTURED, MOST_QUOTED = 12, 6  # groups with pictures, with texts
+MOST_CLASSES = 10  # with more of them, agreement is said as their mean
 SHEET = "examples.png"
 HEAD, FOOT, MOST_ON_SHEET = 20, 6, 40  # of the contact sheet: pixels above and below the groups, and how many it has
 WIDEST, QUALITY = 1240, 82  # pixels and JPEG quality of the picture in the page
@@ -74,8 +75,8 @@ def _lead(record: Record, groups: list[Record], by: str, *, predicts: bool) -> s
     if not predicts:
         return f"{found} without any group label; the smallest is {first['name']} with {thousands(own['count'])} rows."
     return (
-        f"{found} without any group label. Worst served is {first['name']}: {percent(own['accuracy'])} % of its "
-        f"{thousands(own['count'])} rows of {by} are right ({percent(own['low'])} to {percent(own['high'])})."
+        f"{found} without any group label. Worst served is {first['name']}: {_two(own['accuracy'])} % of its "
+        f"{thousands(own['count'])} rows of {by} are right ({_two(own['low'])} to {_two(own['high'])})."
     )
 
 
@@ -93,11 +94,7 @@ def ranked(record: Record, groups: list[Record], by: str, *, predicts: bool) -> 
     rows = []
     for group in groups[:MOST_SHOWN]:
         own = group["figures"][by]
-        figures = (
-            share(own["accuracy"], own["low"], own["high"]),
-            interval(own["low"], own["high"]),
-            _three(own["loss"]),
-        )
+        figures = (_share(own), Cell(f"{_two(own['low'])} to {_two(own['high'])}", own["low"]), _three(own["loss"]))
         rows.append((
             Cell(group["name"]), Cell(str(group["label"])), *(figures if predicts else ()),
             *[_three(own["score"])] * scored,
@@ -180,13 +177,25 @@ def judged(known: Record) -> Table:
     for split, own in splits.items():
         for name in ("precision", "recall"):
             measures.setdefault(f"best match of that group, {name}", {})[split] = own["best_match"][name]
-        for label, value in own["adjusted_rand_index"].items():
+        rand = own["adjusted_rand_index"]
+        if len(rand) > MOST_CLASSES:
+            known_ones = [value for value in rand.values() if value is not None]
+            rand = {"mean over classes": sum(known_ones) / len(known_ones) if known_ones else None}
+        for label, value in rand.items():
             measures.setdefault(f"adjusted Rand index, {label}", {})[split] = value
         for score, areas in own["auc"].items():
             measures.setdefault(f"AUC of minority membership, {score.replace('_', ' ')}", {})[split] = areas["all"]
     rows = tuple((Cell(name), *(_three(values.get(split)) for split in splits)) for name, values in measures.items())
     caption = f"Agreement with the known attributes, for {known['worst_group']}"
     return Table(caption, ("measure", *splits), rows, (False, *[True] * len(splits)))
+
+
+def _share(figures: Record) -> Cell:
+    return Cell(_two(figures["accuracy"]), figures["accuracy"], "", figures["low"], figures["high"])
+
+
+def _two(value: float | None) -> str:
+    return MISSING if value is None else f"{100 * value:.2f}"
 
 
 def _three(value: float | None) -> Cell:

@@ -166,9 +166,7 @@
     if (window.Plotly) Plotly.react(chart.plot, traces(run, records), layout(run, records), { displayModeBar: false, responsive: true });
   };
   const addChart = (name) => {
-    const heading = make("span");
-    heading.style.color = "inherit";
-    heading.style.font = "inherit";
+    const heading = make("strong");
     const said = make("span");
     const hide = make("button", { type: "button", className: "plain close", textContent: "Hide" });
     hide.addEventListener("click", () => toggle(name));
