@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from run_folders import GROUPS, comparison_folder, run_folder
 
+from evenhand import by_name
 from evenhand.report.blocks import Chart, Charts, Page, Section, Table
 from evenhand.report.found import Found, find
 from evenhand.report.summarize import ORDER, page_of, summarize
@@ -49,6 +50,10 @@ def test_sections_come_in_the_order_that_a_reader_asks(page: Page) -> None:
     assert {"verdict", "groups", "methods", "training", "selection", "geometry", "settings"} <= {
         s.id for s in page.sections
     }
+
+
+def test_every_section_is_in_the_order_and_none_is_missing() -> None:
+    assert set(ORDER) == set(by_name.names("evenhand.report.sections"))
 
 
 def test_a_run_alone_has_no_comparison(tmp_path: Path) -> None:

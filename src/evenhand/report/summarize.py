@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from evenhand.report.blocks import Page, Section, Text
@@ -49,11 +48,9 @@ def page_of(found: Found) -> Page:
 
 
 def _sections(name: str, found: Found) -> list[Section]:
-    module = f"evenhand.report.sections.{name}"
-    if find_spec(module) is None:
-        return []
+    module = import_module(f"evenhand.report.sections.{name}")
     try:
-        made: list[Section] = import_module(module).sections(found)
+        made: list[Section] = module.sections(found)
     except Exception as error:  # of one damaged file; the others are still worth reading
         if os.environ.get("EVENHAND_DEBUG"):
             raise
