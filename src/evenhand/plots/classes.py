@@ -9,7 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from .basic import Numbers
+from .basic import Numbers, bars
 from .style import BAND, blank, colour, symbol
 
 Thirds = Sequence[tuple[str, int]]  # name and number of classes of each part of the order
@@ -31,6 +31,7 @@ class Strip:
         trends: a smoother curve along a series.
         log: a logarithmic axis.
         zero: a line at 0.
+        from_zero: the axis begins at 0.
     """
 
     y_title: str
@@ -39,6 +40,7 @@ class Strip:
     trends: Mapping[str, Numbers] = field(default_factory=dict)
     log: bool = False
     zero: bool = False
+    from_zero: bool = False
 
 
 def sorted_curves(
@@ -50,7 +52,7 @@ def sorted_curves(
     """
     names = list(dict.fromkeys(name for strip in strips for name in strip.series))
     figure = blank(title, x_title)
-    bottom, top = _margin_below(figure, classes, names if len(names) > 1 else []), _margin_above(title) + 20
+    bottom, top = _margin_below(figure, classes, names if len(names) > 1 else []), _margin_above(title) + 18
     inner = PLOT if len(strips) == 1 else STRIP * len(strips)
     gap = 0 if len(strips) == 1 else 22 / inner
     size = (1 - gap * (len(strips) - 1)) / len(strips)
@@ -62,6 +64,7 @@ def sorted_curves(
         figure.update_layout({f"yaxis{number + 1 if number else ''}": _vertical(figure, strip, (high - size, high))})
     _horizontal(figure, classes, len(strips))
     _shade(figure, thirds)
+    _lift_title(figure)
     figure.update_layout(
         width=WIDTH, height=top + inner + bottom, margin={"t": top, "b": bottom}, showlegend=len(names) > 1
     )
@@ -83,11 +86,22 @@ def class_scatter(
                     "opacity": 0.9 if len(classes) <= SMOOTHED else 0.6},
         )  # fmt: skip
     rows = _legend_rows(list(series))
+    _lift_title(figure)
     figure.update_layout(
         width=WIDTH, height=440, showlegend=True, margin={"b": 62 + 22 * rows, "t": _margin_above(title)},
         legend={"yref": "container", "y": 0.01, "yanchor": "bottom"},
     )  # fmt: skip
     figure.update_xaxes(automargin=False)
+    return figure
+
+
+def third_bars(series: Mapping[str, Numbers], names: Sequence[str], *, title: str = "", **titles: Any) -> go.Figure:
+    """A bar for each part of the order and series, up or down from 0."""
+    figure = bars(series, names, title=title, **titles)
+    _lift_title(figure)
+    figure.update_xaxes(showgrid=False)
+    figure.update_yaxes(zeroline=True, zerolinecolor="#888888", zerolinewidth=1)
+    figure.update_layout(width=WIDTH, height=420, margin={"t": _margin_above(title) + 6}, bargap=0.3)
     return figure
 
 
@@ -110,6 +124,7 @@ def class_plane(
             marker={"color": colour(number), "symbol": ("circle", "x-thin", "diamond-open")[place % 3], "size": 6,
                     "opacity": 0.85, "line": {"width": (0, 1.6, 1.2)[place % 3], "color": colour(number)}},
         )  # fmt: skip
+    _lift_title(figure)
     figure.update_xaxes(showticklabels=False, showgrid=False, mirror=True, title_text="")
     figure.update_yaxes(showticklabels=False, showgrid=False, mirror=True, title_text="", scaleanchor="x")
     figure.update_layout(
@@ -157,9 +172,11 @@ def _vertical(figure: go.Figure, strip: Strip, domain: tuple[float, float]) -> d
         "zerolinecolor": "#888888",
         "zerolinewidth": 1,
         "anchor": "x",
+        "type": "log" if strip.log else "linear",
+        "dtick": 1 if strip.log else None,
+        "exponentformat": "none",
+        "rangemode": "tozero" if strip.from_zero else "normal",
     }
-    if strip.log:
-        own |= {"type": "log", "dtick": 1, "exponentformat": "none"}
     return {**style, **own}
 
 
@@ -200,7 +217,14 @@ def _margin_below(figure: go.Figure, classes: Sequence[str], names: Sequence[str
 
 
 def _margin_above(title: str) -> int:
-    return 16 if not title else 58 if "<br>" in title else 42
+    """Room for the title, which may have a second line."""
+    return 16 if not title else 66 if "<br>" in title else 46
+
+
+def _lift_title(figure: go.Figure) -> None:
+    """The title at the upper edge, however high the picture is."""
+    if figure.layout.title.text:
+        figure.update_layout(title={"yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 22}})
 
 
 def _legend_rows(names: Sequence[str]) -> int:

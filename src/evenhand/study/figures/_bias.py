@@ -65,7 +65,7 @@ def strips(part: c.Record) -> list[Strip]:
     found = []
     for third, one in part["bias"].items():
         series = {"prediction bias": c.scaled(one["mean"], 100)}
-        found.append(Strip(f"on {third} rows, %", series, c.bands({"prediction bias": one}, 100)))
+        found.append(Strip(f"on {third} rows, %", series, c.bands({"prediction bias": one}, 100), from_zero=True))
     return found
 
 

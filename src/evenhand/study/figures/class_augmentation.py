@@ -61,8 +61,7 @@ def drawn(record: Mapping[str, Any]) -> dict[str, go.Figure]:
 
 
 def _both(part: c.Record) -> dict[str, go.Figure]:
-    from evenhand.plots import bars
-    from evenhand.plots.classes import Strip, sorted_curves
+    from evenhand.plots.classes import Strip, sorted_curves, third_bars
 
     series = {label: c.scaled(one["mean"], 100) for label, one in part["gain"].items()}
     trends = {label: c.trend(values) for label, values in series.items()} if len(part["classes"]) > c.SMOOTH else {}
@@ -71,12 +70,12 @@ def _both(part: c.Record) -> dict[str, go.Figure]:
     curves = sorted_curves([strip], part["classes"], part["thirds"], title=title, x_title=c.sorted_by(part))
     names = [name for name, size in part["thirds"] if size]
     means = {label: c.third_means(values, part) for label, values in series.items()}
-    thirds = bars(
+    thirds = third_bars(
         {label: [mean[name] for name in names] for label, mean in means.items()}, names,
         title=c.title(part, f"mean change of accuracy against {part['reference']}"),
         x_title=f"thirds of the classes, sorted by {part['reference']}", y_title="change of accuracy, points",
     )  # fmt: skip
-    return {"a": curves, "b": thirds.update_yaxes(zeroline=True, zerolinecolor="#888888")}
+    return {"a": curves, "b": thirds}
 
 
 def tables(record: Mapping[str, Any]) -> list[Table]:

@@ -94,8 +94,8 @@ def _said(part: c.Record) -> Iterator[str]:
     for third, bias in part["bias"].items():
         means = c.third_means(bias["mean"], part)
         most = max(means, key=lambda name: means[name] or 0.0)
-        shares = ", ".join(f"{100 * (value or 0):.2f} % of a {name} class" for name, value in means.items())
+        shares = ", ".join(f"{name.lower()} {100 * (value or 0):.2f} %" for name, value in means.items())
         yield (
-            f"{part['label']}: on rows of {third} classes {part['biased']} is biased most towards {most} classes "
-            f"(on average {shares})."
+            f"{part['label']}: on rows of {third.lower()} classes {part['biased']} is biased most towards "
+            f"{most.lower()} classes (wrongly given probability of a class, on average: {shares})."
         )

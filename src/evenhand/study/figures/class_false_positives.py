@@ -73,7 +73,7 @@ def _curves(part: c.Record) -> dict[str, go.Figure]:
         TRAIN: c.scaled(part["train"]["mean"], 100),
         TEST: c.scaled(part["test"]["mean"], 100),
     }
-    strip = Strip("% of rows", series, c.bands({TRAIN: part["train"], TEST: part["test"]}, 100))
+    strip = Strip("% of rows", series, c.bands({TRAIN: part["train"], TEST: part["test"]}, 100), from_zero=True)
     title = c.title(part, f"class frequency and false positives of {part['reference']}")
     axis = "classes, from most training rows to fewest" if part["tailed"] else c.sorted_by(part)
     return {"": sorted_curves([strip], part["classes"], part["thirds"], title=title, x_title=axis)}

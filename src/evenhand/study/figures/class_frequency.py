@@ -120,7 +120,7 @@ def _said(part: c.Record) -> Iterator[str]:
         relation = spearman(one["mean"], count)
         if relation["rho"] is not None:
             yield (
-                f"{label}: that the model is biased towards frequent classes on rows of {third} classes "
+                f"{label}: that the model is biased towards frequent classes on rows of “{third}” classes "
                 f"{verdict(relation, 1)} (prediction bias and training rows: {told(relation)})."
             )
 
@@ -137,6 +137,6 @@ def _rebalanced(part: c.Record, other: str) -> str:
     evener = "more uniform" if after < before else "not more uniform"
     return (
         f"{part['label']}: after {other} the lengths of weights are {evener} (variation {before:.3f} before, "
-        f"{after:.3f} after), and the accuracy of {last} classes goes from {100 * few[0]:.1f} to "
+        f"{after:.3f} after), and the accuracy of “{last}” classes goes from {100 * few[0]:.1f} to "
         f"{100 * few[1]:.1f} %{noise}."
     )

@@ -165,5 +165,6 @@ def _said(part: c.Record) -> Iterator[str]:
     holds = "is seen" if firmly else "is not seen" if means["Easy"] <= means["Hard"] else "is within the noise"
     yield (
         f"{part['label']}: that features of easy classes are the more compact and separate {holds}: mean silhouette "
-        f"{means['Easy']:.2f} of the easiest and {means['Hard']:.2f} of the hardest{between}."
+        + f"{means['Easy']:.2f} of the easiest and {means['Hard']:.2f} of the hardest".replace("-", "−")
+        + f"{between}."
     )
