@@ -153,19 +153,19 @@ def _explained(
     from evenhand import features
     from evenhand.cli import _progress
     from evenhand.explanations.choosing import check_reasons
-    from evenhand.explanations.explain import Masked, explain
+    from evenhand.explanations.explain import Origin, explain
     from evenhand.explanations.work import Request
 
     check_reasons(wanted["reasons"], against=against is not None)
     request = Request(**wanted)
     with _progress.decoding():
         chosen = features.data_of(run, root, data)
-    masked = Masked(masks, data or run.config["data"]["name"], root)
+    origin = Origin(data or run.config["data"]["name"], root, masks)
     from lightning_fabric import Fabric  # seconds to import, and only needed here
 
     at = Fabric(accelerator=device, devices=1).device
     with _progress.rows("explained", None) as on_rows:
-        return explain(run, chosen, request, against, masked, device=at, on_rows=on_rows)
+        return explain(run, chosen, request, against, origin, device=at, on_rows=on_rows)
 
 
 def _write(found: Explanation, folder: Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evenhand.errors import BadInput, unknown
-from evenhand.explanations.halves import After, cut, replaced
+from evenhand.explanations.halves import After, cut, frozen, replaced
 from evenhand.explanations.layers import Layer, find_layer
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ def maps(
     check_installed()
     layer = layer or find_layer(model, x[:1])
     found: dict[str, list[Maps]] = {kind: [] for kind in kinds}
-    with _frozen(model):
+    with frozen(model):
         halves = cut(model, layer.name, x[:2].repeat(1 if len(x) > 1 else 2, 1, 1, 1)) if split else None
-        for x_B, targets_B in zip(x.split(ROWS), targets.split(ROWS), strict=True):
+        for x_B, targets_B in zip(torch.split(x, ROWS), torch.split(targets, ROWS), strict=True):
             if halves is None:
                 network, at, given = model, model.get_submodule(layer.name), x_B
             else:
@@ -135,7 +135,6 @@ def _ablation() -> type[BaseCAM]:
             super().__init__(network, layers, layer.places, uses_gradients=False)
             self.layer = layer
 
-        @torch.no_grad()
         def get_cam_weights(
             self, input_tensor: Tensor, target_layers: Any, targets: Any, activations: Any, grads: Any
         ) -> NDArray[np.float32]:
@@ -145,6 +144,7 @@ def _ablation() -> type[BaseCAM]:
     return Ablation
 
 
+@torch.no_grad()
 def ablation_weights(
     network: nn.Module, at: nn.Module, layer: Layer, given: Tensor, targets_B: Tensor
 ) -> NDArray[np.float32]:
@@ -162,7 +162,7 @@ def ablation_weights(
     at_once = max(1, NUMBERS // max(output[0].numel(), 1))
     off_BC = score_B.new_zeros(len(given), n_channels)
     for row, target in enumerate(targets_B.tolist()):
-        for channels in torch.arange(n_channels, device=given.device).split(at_once):
+        for channels in torch.split(torch.arange(n_channels, device=given.device), at_once):
             ablated = _without(output[row], channels, layer)
             with _only(network, row), replaced(at, lambda _, ablated=ablated: ablated):  # type: ignore[misc]
                 logits = network(given[row : row + 1].expand(len(channels), *given.shape[1:]))
@@ -195,18 +195,3 @@ def _only(network: nn.Module, row: int) -> Iterator[None]:
         yield
     finally:
         network.others = before
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Inside, the model is in eval mode and no parameter collects gradients."""
-    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval().requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter, requires in wanted:
-            parameter.requires_grad_(requires)
-        for module, training in modes:
-            module.training = training

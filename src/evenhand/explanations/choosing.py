@@ -37,7 +37,7 @@ class Judged:
     @property
     def right_N(self) -> NDArray[np.bool_]:
         """(N,) whether the prediction is the label."""
-        return self.prediction_N == self.y_N
+        return np.asarray(self.prediction_N == self.y_N)
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,14 @@ def inside(maps_BHW: NDArray[np.floating[Any]], masks_BHW: NDArray[np.bool_]) ->
         raise BadInput("maps must not be negative: their energy is the sum of their values")
     total_B = maps_BHW.sum(axis=(1, 2), dtype=np.float64)
     within_B = np.where(masks_BHW, maps_BHW, 0).sum(axis=(1, 2), dtype=np.float64)
-    return np.divide(within_B, total_B, out=np.full(len(total_B), np.nan), where=total_B > 0)
+    share_B: Floats = np.divide(within_B, total_B, out=np.full(len(total_B), np.nan), where=total_B > 0)
+    return share_B
 
 
 def area(masks_BHW: NDArray[np.bool_]) -> Floats:
     """(B,) share of the image that the object takes: the energy inside it of a map that is the same everywhere."""
-    return masks_BHW.mean(axis=(1, 2))
+    share_B: Floats = masks_BHW.mean(axis=(1, 2))
+    return share_B
 
 
 def summary(

@@ -24,16 +24,18 @@ from evenhand.runs import Run
 
 
 @dataclass(frozen=True)
-class Masked:
-    """Where masks come from: a folder of files, else the data set.
+class Origin:
+    """What loaded data do not keep.
 
     Attributes:
-        name, root: by which the data were loaded.
+        name: by which they were asked for; default the data's own.
+        root: the folder that holds every data set.
+        masks: a folder of masks of images; default those that the data set has, if any.
     """
 
-    folder: Path | None = None
     name: str | None = None
     root: Path | None = None
+    masks: Path | None = None
 
 
 def explain(
@@ -41,7 +43,7 @@ def explain(
     data: Data,
     request: Request,
     against: Run | None = None,
-    masked: Masked | None = None,
+    origin: Origin | None = None,
     *,
     device: str | torch.device = "cpu",
     on_rows: OnRows | None = None,
@@ -52,13 +54,13 @@ def explain(
     and columns add to the logit.
 
     Args:
-        masked: where masks are looked for; None is nowhere.
+        origin: by which masks and texts are found; without it the data's own name is tried.
         on_rows: called with the number of rows that were just explained for a run.
 
     Raises:
         BadInput: a run is damaged or on other data, or the request does not fit.
     """
-    kind = kind_of(data)
+    kind, origin = kind_of(data), origin or Origin()
     split = features.rows_of(data, request.part)
     runs = _named(run, against)
     subjects = tuple(
@@ -82,11 +84,11 @@ def explain(
     if kind == "images":
         from evenhand.explanations import images
 
-        return images.explained(work, record, None if masked is None else _masks(masked, data, request.part, split))
-    if masked is not None and masked.folder is not None:
+        return images.explained(work, record, _masks(origin, data, request.part, split))
+    if origin.masks is not None:
         raise BadInput(f"masks say where the object of an image is, and {data.name} holds no images")
     if kind == "texts":
-        return Explanation({**record, "tokens": _tokens(work)})
+        return Explanation({**record, "tokens": _tokens(work, data, origin)})
     return Explanation({**record, "columns": _columns(work, data)})
 
 
@@ -144,29 +146,31 @@ def _described(example: Example, split: Split, subjects: Sequence[Subject]) -> d
     }
 
 
-def _masks(masked: Masked, data: Data, part: str, split: Split) -> masks.Found | None:
+def _masks(origin: Origin, data: Data, part: str, split: Split) -> masks.Found | None:
     try:
-        data_set = masks.opened(masked.name or data.name, data.options)
+        data_set = masks.opened(origin.name or data.name, data.options)
     except BadInput:  # data of one's own that are not behind a name
-        if masked.folder is not None:
+        if origin.masks is not None:
             raise
         return None
-    if masked.folder is None:
+    if origin.masks is None:
         return masks.of_data(data_set, part, split)
     height, width = split.inputs.take(torch.zeros(1, dtype=torch.int64)).shape[2:]
-    return masks.of_folder(masked.folder, data_set, masked.root, split, (height, width))
+    return masks.of_folder(origin.masks, data_set, origin.root, split, (height, width))
 
 
-def _tokens(work: Work) -> dict[str, list[dict[str, Any]]]:
+def _tokens(work: Work, data: Data, origin: Origin) -> dict[str, list[dict[str, Any]]]:
     """What each word of the examples adds to the logit, by run."""
     from evenhand.explanations import tokens
 
+    options = dict(data.options)
+    texts = tokens.texts_of(origin.name or data.name, work.split, work.rows, root=origin.root, **options)
     found = {}
     for each in work.subjects:
         targets = each.targets(work.rows, work.request.target).tolist()
         found[each.name] = [
             {"row": one.row, "words": list(one.words), "scores": [float(score) for score in one.scores]}
-            for one in tokens.attribute(each.model, work.split, work.rows, targets)
+            for one in tokens.attribute(each.model, work.split, work.rows, targets, texts)
         ]
         if work.on_rows:
             work.on_rows(len(work.rows))

@@ -56,11 +56,10 @@ def cut(model: nn.Module, layer: str, x: Tensor) -> Halves | None:
     try:
         halves = _cut(model, layer)
         with torch.no_grad():
-            made = () if halves is None else halves.before(x)
+            made: tuple[Tensor, ...] = () if halves is None else tuple(halves.before(x))
             if halves is None or not all(isinstance(each, Tensor) and len(each) == len(x) for each in made):
                 return None
-            found, one = (After(halves.after, tuple(others))(activations)
-                          for activations, *others in (made, [each[:1] for each in made]))  # fmt: skip
+            found, one = (After(halves.after, rows[1:])(rows[0]) for rows in (made, tuple(each[:1] for each in made)))
             whole = model(x)
     except Exception:  # networks are free to do anything; the whole one is there still
         return None
@@ -143,3 +142,18 @@ def replaced(layer: nn.Module, by: Callable[[Tensor], Tensor]) -> Iterator[None]
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is in eval mode and no parameter collects gradients."""
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval().requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter, requires in wanted:
+            parameter.requires_grad_(requires)
+        for module, training in modes:
+            module.training = training

@@ -39,7 +39,7 @@ def explained(work: Work, record: dict[str, Any], found: masks.Found | None) -> 
 
 def _maps(work: Work, subject: Subject, layer: Layer, rows: Sequence[int]) -> OfRun:
     request, parts = work.request, []
-    for some in torch.tensor(list(rows), dtype=torch.int64).split(cams.ROWS):
+    for some in torch.split(torch.tensor(list(rows), dtype=torch.int64), cams.ROWS):
         x = work.split.inputs.take(some).to(subject.device)
         targets = subject.targets(some.tolist(), request.target).to(subject.device)
         parts.append(cams.maps(subject.model, x, targets, request.kinds, layer=layer))
@@ -85,7 +85,7 @@ def _pictures(
         names = {name: f"{FOLDER}/{example['row']}-{name.replace('/', '-').replace('+', 'p')}.png" for name in made}
         files |= {names[name]: pictures.png(picture) for name, picture in made.items()}
         examples.append({**example, "images": names})
-        lines.setdefault(example["group"], []).append(pictures.Line(said(example), tuple(made.values())))
+        lines.setdefault(example["group"], []).append(pictures.Line(said(example, record), tuple(made.values())))
     columns = [("", ["image"]), *((run, [titled(kind) for kind in kinds]) for run, kinds in shown.items())]
     target = "the label" if record["target"] == "label" else "what the run predicts"
     sheets = [{"group": group, "file": f"sheet-{number}.png"} for number, group in enumerate(lines)]
@@ -95,12 +95,16 @@ def _pictures(
     return examples, sheets, files
 
 
-def said(example: Mapping[str, Any]) -> tuple[tuple[str, bool | None], ...]:
+def said(example: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tuple[str, bool | None], ...]:
     """Lines beside an example's pictures, each with whether it is right or wrong, or None for neither."""
     label, other = example["label"], example["against_prediction"]
     lines: list[tuple[str, bool | None]] = [
         (f"row {example['row']}, {example['reason']}", None),
         (f"label {label}", None),
-        (f"predicted {example['prediction']}", example["prediction"] == label),
     ]
-    return (*lines, (f"by the other run {other}", other == label)) if other is not None else tuple(lines)
+    if other is None:
+        return (*lines, (f"predicted {example['prediction']}", example["prediction"] == label))
+    names = [record["method"][record[which]] for which in ("run", "against")]
+    names = names if len(set(names)) == 2 else ["first run", "second run"]
+    both = zip(names, (example["prediction"], other), strict=True)
+    return (*lines, *((f"{name}: {prediction}", prediction == label) for name, prediction in both))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from evenhand.errors import BadInput, unknown
+from evenhand.explanations.halves import frozen
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Layer:
     def places(self, output: Tensor) -> Tensor:
         """What the layer gives out (or its gradient) as (B, channels, height, width)."""
         if self.skipped is not None:
-            output = output[:, self.skipped :].unflatten(1, self.grid)
+            output = output[:, self.skipped :].reshape(len(output), *self.grid, -1)
         return output if self.channels == 1 else output.movedim(-1, 1)
 
 
@@ -104,7 +105,6 @@ def _layer(each: _Seen, seen: Sequence[_Seen], x: Tensor, n_features: int = 0) -
     return Layer(each.name, grid, 2, n_tokens - grid[0] * grid[1]) if grid[0] * grid[1] > 1 else None
 
 
-@torch.no_grad()
 def _order(model: nn.Module, x: Tensor) -> list[_Seen]:
     """What the modules give out, in the order in which they do, and when an attention begins."""
     seen: list[_Seen] = []
@@ -126,7 +126,8 @@ def _order(model: nn.Module, x: Tensor) -> list[_Seen]:
         if name in attentions and not any(name.startswith(f"{other}.") for other in attentions):
             handles.append(module.register_forward_pre_hook(begun(name)))
     try:
-        model(x)
+        with frozen(model), torch.no_grad():
+            model(x)
     finally:
         for handle in handles:
             handle.remove()
