@@ -170,7 +170,7 @@ def test_differences_on_test_by_group(made: Made) -> None:
     drawn = figures.drawn(record)
     assert list(drawn) == ["early", "final"]
     star = drawn["final"].data[-1]
-    assert (list(star.text), star.x[1]) == (["*"], ("female",)), "on F1 of the group that was biased"
+    assert (list(star.text), list(star.x[1])) == (["*"], ["female"]), "on F1 of the group that was biased"
     lines = figures.findings(record)
     assert lines[0].startswith("early: F1 differs with p < 0.05 in 1 of 2 groups (1 of them worse with biased labels)")
     assert "final: in groups with changed labels F1 is lower on average in 1 of 1" in lines[4]
@@ -285,3 +285,13 @@ def test_nothing_is_trained_for_an_overview(tmp_path: Path) -> None:
     written = save_study(found, tmp_path, figures.measured("medical_overview", found, {}))
     assert "digits, background" in written[1].read_text()
     assert json.loads(written[0].read_text())["figure"]["parts"][0]["name"] == "digits, background"
+
+
+def test_an_epoch_that_nothing_chose_is_not_said_to_be_chosen(made: Made) -> None:
+    both = made.part("medical-figure4", "HAM10000 sex, clean", {"early": [made.run([1.0])], "final": [made.run([1.0])]})
+    assert "here: 2 seeds, the last epoch, whatever validation says." in explanations(both)[0]
+    early = both.comparison.entries[0].finished[0]
+    found = early.metrics | {"selection": {"rule": "worst_class", "epoch": 0, "score": 0.5}}
+    (early.folder / "metrics.json").write_text(json.dumps(found))
+    said = explanations(fresh(both))[0]
+    assert "epoch chosen on validation; of final the last epoch, whatever validation says." in said

@@ -30,7 +30,8 @@ class Ham10000(ImageSet):
 
     Differs from the study of neural collapse in medical imaging (9958 images, 1438 positive): there melanoma and
     actinic keratosis are the positive class and basal cell carcinoma, which is malignant too, is not
-    (`malignant=("mel", "akiec")`); and its table counts 10 patients of known age but unknown sex as female.
+    (`malignant=("mel", "akiec")`); its table counts 10 patients of known age but unknown sex as female; and its shares
+    of groups by age are those of patients above 60, not from 60 on.
 
     Attributes:
         attribute: the patient's `sex`, or `age` below 60 and from 60 on.
