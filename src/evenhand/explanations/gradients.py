@@ -76,10 +76,14 @@ def _sum(
 ) -> Tensor:
     from captum.attr import IntegratedGradients
 
+    def total(x: Tensor, targets: Tensor, *others: Tensor) -> Tensor:
+        # The gradient of the sum is that of each row, as rows do not know of each other: captum takes them in turn.
+        return forward(x, *others).gather(1, targets[:, None]).sum(0)
+
     at_once = max(NUMBERS_AT_ONCE // max(given[0].numel(), 1), len(given))
     with torch.enable_grad():
-        found: Tensor = IntegratedGradients(forward).attribute(
-            given, baseline, targets_B, others or None, n_steps=steps, internal_batch_size=at_once
+        found: Tensor = IntegratedGradients(total).attribute(
+            given, baseline, None, (targets_B, *others), n_steps=steps, internal_batch_size=at_once
         )
     return found.detach()
 
