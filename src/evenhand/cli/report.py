@@ -25,7 +25,7 @@ def report(
         Path | None, typer.Option(metavar="FILE", help="Where the page is written; default DIR/report.html.")
     ] = None,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Show the page in a browser and keep it up to date while runs go on.")
+        bool, typer.Option("--serve", help="Show runs in progress, live, and the page in a browser of this machine.")
     ] = False,
     port: Annotated[int, typer.Option(metavar="N", help="Of --serve; 0 takes a free one.")] = 0,
     json: Json = None,

@@ -144,7 +144,7 @@ class Watch:
             file.seek(run.offset)
             content = file.read()
             whole = content[: content.rfind(b"\n") + 1]  # a line that is just being written comes next time
-            told = [_told(json.loads(line)) for line in _sound_lines(whole)]
+            told = [_told(record) for record in _records(whole)]
             run.offset += len(whole)
             run.key = key
             if told:
@@ -231,11 +231,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _sound_lines(content: bytes) -> Iterator[bytes]:
+def _records(content: bytes) -> Iterator[Record]:
+    """The records of whole lines; a damaged line is left out."""
     for line in content.splitlines():
         with suppress(ValueError):
-            if isinstance(json.loads(line), dict):
-                yield line
+            record = json.loads(line)
+            if isinstance(record, dict):
+                yield record
 
 
 def _told(record: Mapping[str, Any]) -> Record:

@@ -169,7 +169,10 @@
     const heading = make("strong");
     const said = make("span");
     const hide = make("button", { type: "button", className: "plain close", textContent: "Hide" });
-    hide.addEventListener("click", () => toggle(name));
+    hide.addEventListener("click", () => {
+      toggle(name);
+      rows.get(name)?.open.focus({ preventScroll: true });  // else the keyboard would begin at the top again
+    });
     const plot = make("div", { className: "plot" });
     plot.setAttribute("role", "img");
     const element = make("figure", {}, make("figcaption", {}, heading, said, hide), plot);
