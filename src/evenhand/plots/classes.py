@@ -101,7 +101,8 @@ def third_bars(series: Mapping[str, Numbers], names: Sequence[str], *, title: st
     _lift_title(figure)
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(zeroline=True, zerolinecolor="#888888", zerolinewidth=1)
-    figure.update_layout(width=WIDTH, height=420, margin={"t": _margin_above(title) + 6}, bargap=0.3)
+    figure.update_layout(width=WIDTH, height=420, margin={"t": _margin_above(title) + 6, "b": 92}, bargap=0.3)
+    figure.update_layout(legend={"yref": "container", "y": 0.01, "yanchor": "bottom"})
     return figure
 
 
@@ -151,7 +152,7 @@ def _draw(figure: go.Figure, strip: Strip, axis: str, names: list[str], shown: s
             x=along, y=list(values), name=name, legendgroup=name, yaxis=axis, showlegend=name not in shown,
             mode="lines+markers" if n_classes <= NAMED else "lines", opacity=0.35 if back else 1,
             line={"color": colour(number), "width": 1 if n_classes > SMOOTHED else 2},
-            marker={"symbol": symbol(number), "size": 8}, zorder=len(names) - number,
+            marker={"symbol": symbol(number), "size": 8}, zorder=len(names) - number, cliponaxis=False,
         )  # fmt: skip
         shown.add(name)
         if trend is not None:

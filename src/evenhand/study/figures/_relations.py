@@ -68,7 +68,8 @@ def _p_value(rho: float, first: Floats, second: Floats) -> float:
 def told(relation: Relation) -> str:
     """`ρ = −0.81 [−0.95, −0.36], p = 0.005, 10 classes`."""
     if relation["rho"] is None:
-        return f"no rank correlation can be told ({relation['n']} classes, or all the same)"
+        few = relation["n"] < LEAST
+        return f"{relation['n']} classes are too few for ranks" if few else "one of the two is the same for all classes"
     p = "p < 0.001" if relation["p"] < 0.001 else f"p = {relation['p']:.3f}"
     interval = f"[{relation['low']:.2f}, {relation['high']:.2f}]"
     return f"ρ = {relation['rho']:.2f} {interval}, {p}, {relation['n']} classes".replace("-", "−")
