@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from .style import blank, colour, symbol
+from .style import COLOURS, blank, colour, symbol
 
 
 def tradeoff(values: Mapping[str, Sequence[tuple[float, float]]], **titles: Any) -> go.Figure:
@@ -26,16 +26,21 @@ def tradeoff(values: Mapping[str, Sequence[tuple[float, float]]], **titles: Any)
         if len(pairs) > 1:
             figure.add_scatter(
                 x=x, y=y, mode="markers", legendgroup=label, showlegend=False, name=label,
-                marker={"color": colour(number, 0.45), "symbol": symbol(number), "size": 6},
+                marker={"color": colour(number, 0.45), "symbol": _symbol(number), "size": 6},
                 hovertemplate="%{x:.1f}, %{y:.1f}<extra>" + _plain(label) + ", one seed</extra>",
             )  # fmt: skip
         figure.add_scatter(
             x=[fmean(x)], y=[fmean(y)], mode="markers", legendgroup=label, name=label,
-            marker={"color": colour(number), "symbol": symbol(number), "size": 12},
+            marker={"color": colour(number), "symbol": _symbol(number), "size": 12},
             error_x=_bar(x, number), error_y=_bar(y, number),
             hovertemplate="%{x:.2f}, %{y:.2f}<extra>" + _plain(label) + "</extra>",
         )  # fmt: skip
     return figure.update_layout(showlegend=True)
+
+
+def _symbol(number: int) -> str:
+    """Another one than before where the colours begin anew."""
+    return symbol(number + number // len(COLOURS))
 
 
 def _bar(values: Sequence[float], number: int) -> dict[str, Any] | None:

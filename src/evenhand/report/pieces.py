@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.report.blocks import Block, Cell, Chart, Mark, Table, Text
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FIRST_NUMBER = re.compile(r"^[\[<*≈ ]*([-+−]?\d[\d.]*)")
 MISSING = "–"
 MOST_ROWS = 50  # of a table by epoch
+LEGEND_LINE = 80  # characters
 
 
 def tabled(table: TextTable, *, folded: bool = False) -> list[Block]:
@@ -38,6 +39,11 @@ def charted(
     if isinstance(table, TextTable):
         (table,) = (block for block in tabled(table) if isinstance(block, Table))
     return Chart(title, {"data": plain["data"], "layout": plain["layout"]}, alt, table, height)
+
+
+def room(labels: Iterable[str], height: int) -> int:
+    """The height of a chart that has such a legend below it, so that the drawing keeps its own."""
+    return height + 22 * (sum(len(label) + 7 for label in labels) // LEGEND_LINE)
 
 
 def share(value: float | None, low: float | None = None, high: float | None = None, mark: Mark = "") -> Cell:

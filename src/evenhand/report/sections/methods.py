@@ -9,7 +9,7 @@ from typing import Any
 from evenhand.plots.methods import tradeoff
 from evenhand.report.blocks import Block, Cell, Chart, Mark, Section, Table, Text
 from evenhand.report.found import Found
-from evenhand.report.pieces import MISSING, charted, mean_sd, p_value, points
+from evenhand.report.pieces import MISSING, charted, mean_sd, p_value, points, room
 from evenhand.study.comparison import MAIN
 from evenhand.study.measures import MEASURES
 from evenhand.study.tables import GROUP_METRICS, PARITY_METRICS
@@ -52,7 +52,9 @@ def _chart(compared: Record) -> Chart:
         f"{best['label']}."
     )
     title = "Up is better for the worst group, right is better on average"
-    return charted(title, figure, alt, _figures(compared, (MAIN, AVERAGE), "Mean ± sd over seeds"), height=440)
+    return charted(
+        title, figure, alt, _figures(compared, (MAIN, AVERAGE), "Mean ± sd over seeds"), height=room(pairs, 440)
+    )
 
 
 def _figures(compared: Record, names: tuple[str, ...], caption: str) -> Table:

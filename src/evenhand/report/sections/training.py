@@ -10,7 +10,7 @@ from typing import Any
 from evenhand.plots import lines
 from evenhand.report.blocks import Block, Chart, Charts, Section, Text
 from evenhand.report.found import Found
-from evenhand.report.pieces import by_epoch, charted
+from evenhand.report.pieces import by_epoch, charted, room
 from evenhand.runs import Run
 from evenhand.study.comparison import Comparison, Entry
 
@@ -34,6 +34,8 @@ def sections(found: Found) -> list[Section]:
     n_groups = len(comparison.groups())
     if len(shown) < n_groups:
         note += f" The {len(shown)} of {n_groups} groups with the lowest accuracy on test are shown."
+    if len(comparison.shown) > MOST_PANELS:
+        note += f" All groups are shown of the first {MOST_PANELS} of {len(comparison.shown)} methods."
     return [Section("training", "How training went", (*blocks, Text((note,), "note")))]
 
 
@@ -43,16 +45,16 @@ def _worst(comparison: Comparison) -> Chart:
     last = {label: curve[-1] for label, curve in curves.items() if curve and curve[-1] is not None}
     ahead = max(last, key=lambda label: last[label] or 0.0) if last else "no method"
     alt = f"Accuracy of the worst group on validation by epoch, a line for each method; {ahead} ends highest."
-    return charted(
-        "Worst group by epoch", figure, alt, by_epoch("Accuracy of the worst group on validation, %", curves)
-    )
+    table = by_epoch("Accuracy of the worst group on validation, %", curves)
+    return charted("Worst group by epoch", figure, alt, table, height=room(curves, 420))
 
 
 def _single(entry: Entry, shown: Sequence[int]) -> Chart:
     curves = _of_groups(entry, shown)
     figure = lines(curves, x_title="epoch", y_title="% right", yaxis_range=_range(curves))
     alt = f"Accuracy of each group on validation by epoch of {entry.label}."
-    return charted("Every group by epoch", figure, alt, by_epoch("Accuracy on validation, %", curves))
+    table = by_epoch("Accuracy on validation, %", curves)
+    return charted("Every group by epoch", figure, alt, table, height=room(curves, 420))
 
 
 def _panels(comparison: Comparison, shown: Sequence[int]) -> Charts:
