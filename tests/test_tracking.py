@@ -446,6 +446,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, st
         ("erm", "collapse", ("step", 5)),
         ("erm", "collapse", ("step", 12)),
         ("erm", "collapse", ("rows", 10)),
+        ("erm", "collapse", ("rows", 13)),
         ("erm", "collapse-exact", ("step", 12)),
         ("erm", "collapse-exact", ("rows", 5)),
         ("jtt", "collapse", ("step", 20)),
