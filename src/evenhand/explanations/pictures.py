@@ -17,7 +17,6 @@ GAP, MARGIN, LABEL_WIDTH, LINE = 6, 14, 216, 19
 SIZE, TITLE_SIZE = 13, 16  # of letters
 INK, DIM, RIGHT, WRONG, PAPER = (20, 20, 20), (105, 105, 105), (0, 114, 178), (190, 72, 0), (255, 255, 255)
 FAINTEST, STRONGEST = 0.3, 0.8  # opacity of the colours where a map is 0 and where it is 1
-COLOURS = 256
 BAR = (120, 10)  # width and height of the scale of colours
 
 Bytes = NDArray[np.uint8]
@@ -127,9 +126,9 @@ def shortened(text: str, width: int) -> str:
 
 
 def png(picture: Image.Image) -> bytes:
-    """The picture as a file of 256 colours, a third as large as one of all."""
+    """The picture as a file."""
     file = io.BytesIO()
-    picture.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.FLOYDSTEINBERG).save(file, "PNG")
+    picture.save(file, "PNG")
     return file.getvalue()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -60,7 +61,7 @@ def _lead(record: Record) -> Text:
 
 
 def _layers(record: Record) -> str:
-    return ", ".join(dict.fromkeys(record["layer"].values()))
+    return ", ".join(dict.fromkeys(record.get("layer", {}).values()))
 
 
 def _verdict(record: Record) -> str:
@@ -199,10 +200,25 @@ def _image(folder: Path, example: Record, name: str, record: Record) -> Image | 
     file = (folder / example["images"][name]).resolve()
     if not file.is_relative_to(folder.resolve()) or not file.is_file() or file.stat().st_size > MOST_BYTES:
         return None
-    source = f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
+    source = _address(file)
+    if source is None:
+        return None
     what = f"Row {example['row']}" if name == "original" else f"{_column(name, record)} of row {example['row']}"
     caption = f"row {example['row']}, {example['reason']}: {_said(example)}" if name == "original" else ""
     return Image(source, f"{what}, {example['group']}", caption)
+
+
+def _address(file: Path) -> str | None:
+    """A picture as a `data:` address, as JPEG, a fifth as large; None where the file is no picture."""
+    from PIL import Image as Picture
+
+    content = io.BytesIO()
+    try:
+        with Picture.open(file, formats=["PNG"]) as picture:
+            picture.convert("RGB").save(content, "JPEG", quality=88)
+    except (OSError, ValueError, Picture.DecompressionBombError):
+        return None
+    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def _said(example: Record) -> str:
