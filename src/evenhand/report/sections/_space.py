@@ -14,7 +14,7 @@ LOOK = {
     "class_mean": {"dash": "solid", "width": 7, "symbol": "diamond", "size": 6},
     "weight": {"dash": "dot", "width": 5, "symbol": "square", "size": 4},
 }
-EYE = {"x": 1.3, "y": 1.3, "z": 0.8}
+EYE = {"x": 1.35, "y": 1.35, "z": 0.75}
 
 
 def space(vectors: Sequence[Mapping[str, Any]]) -> go.Figure:
@@ -29,15 +29,13 @@ def space(vectors: Sequence[Mapping[str, Any]]) -> go.Figure:
             marker={"color": colour(vector["class"]), "symbol": look["symbol"], "size": [0, look["size"]]},
             hovertemplate=f"{_plain(vector['name'])}<extra>{vector['kind'].replace('_', ' ')}</extra>",
         )  # fmt: skip
+    reach = 1.05 * max((abs(value) for vector in vectors for value in vector["xyz"]), default=1.0)
     axis = {
-        "showbackground": False,
-        "gridcolor": GRID,
-        "zerolinecolor": GRID,
-        "showticklabels": False,
-        "title": {"text": ""},
-    }
+        "showbackground": False, "showspikes": False, "showticklabels": False, "title": {"text": ""},
+        "gridcolor": GRID, "zerolinecolor": GRID, "range": [-reach, reach], "nticks": 5,
+    }  # fmt: skip
     figure.update_layout(
-        scene={"xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "data", "camera": {"eye": EYE}},
+        scene={"xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "cube", "camera": {"eye": EYE}},
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
     )  # fmt: skip
     return figure

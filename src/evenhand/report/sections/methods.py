@@ -112,8 +112,10 @@ def _span(low: float | None, high: float | None) -> Cell:
 
 
 def _how(compared: Record) -> str:
-    n = len(compared["differences"])
+    n = sum(one["p_adjusted"] is not None for one in compared["differences"])
+    seeds = sorted({one["n"] for one in compared["differences"]})
+    paired = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     return (
-        f"Paired by seed (n = {len(compared['seeds'])}); intervals and p are Holm-corrected for {n} "
-        f"comparison{'s' * (n > 1)}."
+        f"Paired by the seeds that both have (n = {paired}); intervals and p are Holm-corrected for {n} "
+        f"comparison{'s' * (n != 1)}."
     )

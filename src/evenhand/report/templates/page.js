@@ -141,6 +141,11 @@
       const title = layout[name].title;
       if (title?.text) layout[name].title = { ...title, standoff: 10, font: { ...title.font, size: 13 } };
     }
+    for (const name of Object.keys(layout).filter((key) => /^scene\d*$/.test(key))) {
+      for (const axis of ["xaxis", "yaxis", "zaxis"]) {  // no opacity there
+        layout[name][axis] = { ...layout[name][axis], gridcolor: look.getPropertyValue("--line").trim(), zerolinecolor: look.getPropertyValue("--strong").trim() };
+      }
+    }
     layout.height = undefined;
     layout.autosize = true;
     if (plot.clientWidth < 460) {
