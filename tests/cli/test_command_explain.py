@@ -222,7 +222,7 @@ def test_the_page_shows_energies_pictures_and_examples(evenhand: Any, made: Any,
         evenhand("explain", first, "--against", second, "--kinds", "hires,layer", *ENERGY_ROWS, "--out", out).code == 0
     )
     (found,) = section.sections(find(out))
-    assert (found.id, found.title) == ("explanations", f"What {first.name} looks at, beside {second.name}")
+    assert (found.id, found.title) == ("explanations", "What erm looks at, beside rwg")
     lead, chart, differences, *_ = found.blocks
     assert isinstance(lead, Text)
     assert "Class activation maps of the layer encoder.5" in lead.paragraphs[0]

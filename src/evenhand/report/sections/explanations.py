@@ -17,7 +17,8 @@ from evenhand.report.found import Found
 from evenhand.study.tables import signed
 
 Record = dict[str, Any]
-MOST_EXAMPLES = 4  # pictures of a group
+MOST_EXAMPLES = 4  # rows of pictures of a group
+MOST_MAPS = 6  # pictures of a row, beside the image
 MOST_BYTES = 200_000  # of a picture that is put into the page
 
 
@@ -27,10 +28,10 @@ def sections(found: Found) -> list[Section]:
 
 
 def _section(number: int, path: Path, record: Record) -> Section:
-    first = record["run"]
+    first = _name(record["run"], record)
     title = f"What {first} looks at" if record["inputs"] == "images" else f"What decides for {first}"
     if record["against"]:
-        title += f", beside {record['against']}"
+        title += f", beside {_name(record['against'], record)}"
     blocks: list[Block] = [_lead(record)]
     if record.get("energy"):
         blocks.append(_energy(record))
@@ -69,7 +70,7 @@ def _verdict(record: Record) -> str:
     overall = [each for each in record["energy"]["differences"] if each["group"] == OVERALL]
     more = sum(each["low"] is not None and each["low"] > 0 for each in overall)
     less = sum(each["high"] is not None and each["high"] < 0 for each in overall)
-    first, second = record["run"], record["against"]
+    first, second = (_name(record[which], record) for which in ("run", "against"))
     for count, word in ((more, "more"), (less, "less")):
         if overall and count == len(overall):
             return f"By every kind of map {word} of the energy of {first} lies on the object than of {second}."
@@ -159,7 +160,9 @@ def _differences(record: Record) -> Table:
 
 
 def _pictures(record: Record, folder: Path) -> Iterator[Block]:
-    names = [name for name in record["examples"][0]["images"] if name != "original"] if record["examples"] else []
+    runs, kinds = of_terminal.runs(record), record["kinds"]
+    shown = kinds[: max(1, MOST_MAPS // len(runs))]
+    names = [f"{run}/{kind}" for run in runs for kind in shown]
     columns = ("image", *(_column(name, record) for name in names))
     groups = dict.fromkeys(each["group"] for each in record["examples"])
     missing = 0
@@ -173,6 +176,9 @@ def _pictures(record: Record, folder: Path) -> Iterator[Block]:
                 missing += 1
         if images:
             yield Images(f"{group}. The brighter, the more a place speaks for the class.", tuple(images), columns)
+    if len(shown) < len(kinds):
+        rest = ", ".join(of_terminal.titled(kind) for kind in kinds[len(shown) :])
+        yield Text((f"The maps of {rest} are beside these in the sheets of {folder.name}.",), "note")
     if missing:
         yield Text(
             (f"The pictures of {missing} examples are not in {folder.name}; explain again to have them.",), "note"
@@ -190,9 +196,13 @@ def _few(examples: Sequence[Record]) -> list[Record]:
 
 def _column(name: str, record: Record) -> str:
     run, _, kind = name.rpartition("/")
-    method = record["method"].get(run, run)
-    both = len(set(record["method"].values())) == len(record["method"])
-    return f"{of_terminal.titled(kind)}, {method if both else run}" if record["against"] else of_terminal.titled(kind)
+    return f"{of_terminal.titled(kind)}, {_name(run, record)}" if record["against"] else of_terminal.titled(kind)
+
+
+def _name(run: str, record: Record) -> str:
+    """Of a run: its method, or its folder where both runs are of one method."""
+    methods = record["method"]
+    return str(methods.get(run, run)) if len(set(methods.values())) == len(methods) else run
 
 
 def _image(folder: Path, example: Record, name: str, record: Record) -> Image | None:
@@ -204,7 +214,8 @@ def _image(folder: Path, example: Record, name: str, record: Record) -> Image | 
     if source is None:
         return None
     what = f"Row {example['row']}" if name == "original" else f"{_column(name, record)} of row {example['row']}"
-    caption = f"row {example['row']}, {example['reason']}: {_said(example)}" if name == "original" else ""
+    right = "right" if example["prediction"] == example["label"] else "wrong"
+    caption = f"{example['row']}: {example['reason']}, {right}" if name == "original" else ""
     return Image(source, f"{what}, {example['group']}", caption)
 
 
