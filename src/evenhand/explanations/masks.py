@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ def of_data(data_set: DataSet, part: str, split: Split) -> Found | None:
 
 
 def of_folder(folder: Path, data_set: DataSet, root: Path | None, split: Split, size: tuple[int, int]) -> Found:
-    """Masks in files: named as the images (`a/b.png` or `b.png` for `a/b.jpg`), or by the number of the row.
+    """Masks in files: named as the images (`a/b.png` for `a/b.jpg`), or by the number of the row.
 
-    What is at least half bright is the object. Files are brought to size as the images were.
+    Without its folder (`b.png`) a name counts where one mask and one image have it; `_segmentation` or `_mask` may
+    follow it. What is at least half bright is the object. Files are brought to size as the images were.
 
     Args:
         size: height and width of an image.
@@ -62,18 +64,24 @@ def of_folder(folder: Path, data_set: DataSet, root: Path | None, split: Split, 
              for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES}  # fmt: skip
     if not files:
         raise BadInput(f"the folder of masks {folder} holds no pictures")
-    files = {**{Path(name).name: path for name, path in files.items()}, **files}
     paths = data_set.listing(default_root(root)).paths if isinstance(data_set, ImageSet) else ()
+    # A name without its folder counts only where it belongs to one mask and to one image.
+    alone = {Path(name).name: path for name, path in files.items()}
+    alone = {name: alone[name] for name in _once(Path(name).name for name in files)}
+    unique = _once(Path(path).stem for path in paths)
     preparation = Preparation(size[0])
     if isinstance(data_set, ImageSet):
         preparation = Preparation(data_set.stored or data_set.size, data_set.fit, data_set.window)
 
     def file_of(row: int, stored: int) -> Path | None:
-        names = [str(row)]
         if paths:
             path = Path(paths[stored]).with_suffix("")
-            names = [f"{name}{ending}" for name in (path.as_posix(), path.name) for ending in ENDINGS] + names
-        return next((files[name] for name in names if name in files), None)
+            for ending in ENDINGS:
+                found = files.get(f"{path.as_posix()}{ending}")
+                found = found or (alone.get(f"{path.name}{ending}") if path.name in unique else None)
+                if found is not None:
+                    return found
+        return files.get(str(row))
 
     def found(rows: Sequence[int]) -> tuple[Masks, NDArray[np.bool_]]:
         masks = np.zeros((len(rows), *size), dtype=bool)
@@ -85,6 +93,11 @@ def of_folder(folder: Path, data_set: DataSet, root: Path | None, split: Split, 
         return masks, known
 
     return found
+
+
+def _once(names: Iterable[str]) -> set[str]:
+    """Those that occur once."""
+    return {name for name, count in Counter(names).items() if count == 1}
 
 
 def _mask(file: Path, preparation: Preparation, size: tuple[int, int]) -> Masks:
