@@ -82,6 +82,9 @@ def test_the_verdict_follows_from_the_figures(people: Path, tmp_path: Path) -> N
     who, *helps = verdict(study.as_dict(comparison))
     erm, rwg = comparison.entries
     worst = worst_group(erm)
+    by_seed = [{group["group"]: group["accuracy"] for group in run.metrics["groups"]} for run in erm.finished]
+    mean = {group: sum(seed[group] for seed in by_seed) / len(by_seed) for group in by_seed[0]}
+    assert mean[worst.group] == pytest.approx(min(mean.values()))
     assert who.startswith(f"erm serves {worst.group} worst")
     assert f"right on {100 * worst.accuracy:.1f} % of this group's {worst.count} test rows" in who, (
         "as the table has it"

@@ -183,12 +183,14 @@ def worst_group(entry: Entry) -> WorstGroup:
     groups = [run.metrics["groups"] for run in entry.finished]
     count_G = np.array([group["test"] for group in groups[0]])
     accuracy_SG = np.array([[_number(group["accuracy"]) for group in run] for run in groups])
-    correct_G = np.rint(np.nan_to_num(accuracy_SG.mean(axis=0)) * count_G).astype(np.int64)
+    mean_G = np.where(count_G > 0, np.nan_to_num(accuracy_SG.mean(axis=0)), np.inf)
+    # An interval is of whole rows; which group is the worst is not, or rounding would choose among small ones.
+    correct_G = np.rint(np.where(count_G > 0, mean_G, 0) * count_G).astype(np.int64)
     worst = metrics.worst_group(correct_G, count_G, CONFIDENCE)
     if worst.group is None:
         return WorstGroup("", 0, math.nan, 0.0, 1.0)
-    mean = float(accuracy_SG[:, worst.group].mean())
-    return WorstGroup(groups[0][worst.group]["group"], int(count_G[worst.group]), mean, worst.low, worst.high)
+    least = int(mean_G.argmin())
+    return WorstGroup(groups[0][least]["group"], int(count_G[least]), float(mean_G[least]), worst.low, worst.high)
 
 
 def variants(found: Sequence[Run]) -> tuple[tuple[int, ...], tuple[Entry, ...]]:
