@@ -53,8 +53,8 @@ class Changes:
         known_train: share of the training rows whose attributes stay known, in [0, 1], drawn within each group (at
             least one row of each while it is above 0); the others belong to no known group.
         known_val: the same of validation.
-        predict_attribute: the attribute, by number or name, that takes the place of the label in all parts, test too: to
-            see how well it can be told from the inputs. Rows of which it is not known are left out.
+        predict_attribute: the attribute, by number or name, that takes the place of the label in all parts, test too:
+            to see how well it can be told from the inputs. Rows of which it is not known are left out.
         change_seed: of every draw: which labels are changed, which rows are left out, which attributes are hidden. It
             is of the data and does not follow the seed of a run, so that all runs of a study see the same labels.
     """

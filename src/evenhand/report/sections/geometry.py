@@ -65,7 +65,7 @@ def _curves(comparison: Comparison) -> list[Block]:
 
 
 COSINE_NOTE = (
-    "Cosines are of means centred at the mean of class means. Where the minority's stays above the majority's, the "
+    "Cosines are of means as they are, from the origin of the features. Where the minority's stays above the majority's, the "
     "features of rare groups keep together what the label tells apart."
 )
 
