@@ -65,8 +65,8 @@ def _curves(comparison: Comparison) -> list[Block]:
 
 
 COSINE_NOTE = (
-    "Cosines are of means as they are, from the origin of the features. Where the minority's stays above the majority's, the "
-    "features of rare groups keep together what the label tells apart."
+    "Cosines are of means as seen from the origin. Where the minority's stays above the majority's, the features of "
+    "rare groups keep together what the label tells apart."
 )
 
 
