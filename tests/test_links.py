@@ -50,3 +50,12 @@ def test_links_are_found() -> None:
     page = ROOT / "docs" / "index.md"
     assert "audit.md" in links(page)
     assert "own-loop.md" in links(page)
+
+
+def test_every_table_and_figure_that_is_named_can_be_reproduced() -> None:
+    from evenhand.study.papers import names
+
+    text = (ROOT / "docs" / "papers.md").read_text()
+    named = set(re.findall(r"\b(?:kdd24|clusterfix|gbmix|medical|classes)-[a-z]+\d*[a-z]?\b", text))
+    assert named <= set(names())
+    assert {name.partition("-")[0] for name in named} == {name.partition("-")[0] for name in names()}

@@ -124,7 +124,7 @@ def _words(record: Record) -> dict[int, str]:
     found = {}
     for row, names, scores in parts:
         order = sorted(range(len(names)), key=lambda k: -abs(scores[k]))[:MOST_WORDS]
-        found[row] = ", ".join(f"{names[k]} {scores[k]:+.2f}".replace("-", "−") for k in order)
+        found[row] = ", ".join(f"{names[k]} " + f"{scores[k]:+.2f}".replace("-", "−") for k in order)
     return found
 
 
