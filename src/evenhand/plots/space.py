@@ -91,7 +91,7 @@ def _draw(figure: go.Figure, vector: Vector, look: str, tip_3: Floats, side: flo
         "name": f"{name}: {look}", "legendgroup": f"{name} {look}",
         "hovertemplate": f"{name}<br>{look}, length {length:.3g}<extra></extra>",
     }  # fmt: skip
-    cone = min(TIP * side, length) if symbol is None else 0.0
+    cone = min(TIP * side, 0.5 * length) if symbol is None else 0.0
     end_3 = tip_3 * (1 - cone / length) if length else tip_3  # where a cone begins
     figure.add_scatter3d(
         **{axis: [0.0, float(value)] for axis, value in zip("xyz", end_3, strict=True)}, mode="lines",

@@ -119,10 +119,11 @@ def levels(found: Reproduction, metric: str) -> Iterator[str]:
 def extras(found: Reproduction) -> Iterator[str]:
     """What the rows that are not in the paper reach."""
     metric = found.table.metrics[0]
+    added = ", which the paper does not have," if any(row.paper for row in found.table.rows) else ""
     for row, entry in found.rows:
         if not row.paper:
             figure = figure_text(found.figure(entry, metric))
-            yield f"{row.label}, which the paper does not have, reaches {short(metric)} {figure}."
+            yield f"{row.label}{added} reaches {short(metric)} {figure}."
 
 
 def oracle(found: Reproduction) -> Iterator[str]:

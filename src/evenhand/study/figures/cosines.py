@@ -193,7 +193,10 @@ def _majority_lower(row: Record) -> list[str]:
     last = {name: at(row["cosines"][name], -1) for name in ("d_maj", "d_min")}
     gaps = by_seed(last["d_maj"], last["d_min"])
     if not gaps:
-        return [f"{row['label']}: d_maj or d_min is not defined: a group has no test rows, or there is one group."]
+        return [
+            f"{row['label']}: d_maj or d_min is not defined at the last epoch: a group has no test rows, or the "
+            "features of a group have collapsed to 0."
+        ]
     return [
         f"{row['label']}: d_maj ends at {told(last['d_maj'])} and d_min at {told(last['d_min'])}. In the paper "
         f"majority groups are further apart than minority groups: {verdict(gaps, lambda gap: gap < 0)}."
@@ -211,7 +214,7 @@ def _minmax(record: Record) -> list[str]:
     row, beside, (maj, least, plain_maj, plain_min) = _ends(record)
     gap, plain_gap = by_seed(least, maj), by_seed(plain_min, plain_maj)
     if not gap or not plain_gap:
-        return _majority_lower(row) + _majority_lower(beside)
+        return [*_majority_lower(row), *_majority_lower(beside), "Nothing can be said of the gap."]
     narrower = by_seed(_apart(least, maj), _apart(plain_min, plain_maj))
     middle = [None if a is None or b is None else (a + b) / 2 for a, b in zip(maj, least, strict=True)]
     nearer = by_seed(_apart(middle, plain_min), _apart(middle, plain_maj))
@@ -244,7 +247,7 @@ def _debias(record: Record) -> list[str]:
             f"A gap between minority and majority stays in the paper; here d_min − d_maj of {row['label']} is "
             f"{told(list(gap))}, above 0 {in_seeds(gap, lambda value: value > 0)}.",
             f"d_min of {row['label']} is close to d_maj of {beside['label']} in the paper; here it is "
-            f"{number(abs(mean(close)))} {'above' if mean(close) > 0 else 'below'}: "
-            f"{verdict(close, lambda value: abs(value) <= NEAR)} (within {NEAR:g}).",
+            f"{number(abs(mean(close)))} {'above' if mean(close) > 0 else 'below'}: that it is within {NEAR:g}, "
+            f"{verdict(close, lambda value: abs(value) <= NEAR)}.",
         ]
     return lines + _majority_lower(beside)

@@ -130,7 +130,8 @@ def findings(record: Record) -> list[str]:
     first, *others = record["rows"]
     lines = trained(record["rows"])
     if first["begins"]:
-        lines.append(f"The first {first['begins']} epochs of {first['label']} are plain training.")
+        epochs = "epoch is" if first["begins"] == 1 else f"{first['begins']} epochs are"
+        lines.append(f"The first {epochs} plain training with {first['label']}, too.")
     if not others:
         return lines + _faster(record, first)
     return lines + _balanced(record, first, others[0]) + _faster(record, others[0])
