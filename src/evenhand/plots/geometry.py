@@ -105,6 +105,6 @@ def _by_epoch(
     if begins:
         figure.add_vline(
             x=begins + 0.5, line={"color": INK, "width": 1, "dash": "dot"}, annotation_text="plain training ends",
-            annotation_position="top right", annotation_font={"size": 11, "color": INK},
+            annotation_position="top", annotation_xanchor="left", annotation_font={"size": 11, "color": INK},
         )  # fmt: skip
     return figure
