@@ -39,10 +39,10 @@ def called(line: str) -> str:
     return done.output
 
 
-def assert_as_shown(output: str, command: str) -> None:
+def assert_as_shown(output: str, block: str) -> None:
     """Every line of figures that the page shows below a command has come out of it."""
-    shown = re.search(rf"```sh\n{re.escape(command)}\n```\n\n```text\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert shown is not None, command
+    shown = re.search(rf"```sh\n{re.escape(block)}```\n\n```text\n(.*?)```", PAGE, flags=re.DOTALL)
+    assert shown is not None, block
     lines = {" ".join(line.split()) for line in output.splitlines()}
     figures = [" ".join(line.split()) for line in shown[1].splitlines() if re.search(r"\d\.\d%", line)]
     assert len(figures) >= 3
@@ -68,7 +68,7 @@ def test_all_but_the_demo_runs_with_fewer_epochs(tmp_path: Path, monkeypatch: py
                 output = called(line + short)
                 said[name] = said.get(name, "") + output
                 if name == "audit":
-                    assert_as_shown(output, line)
+                    assert_as_shown(output, code)
     assert set(said) == {"audit", "data", "compare", "diagnose", "explain", "report"}
     assert "digit=odd, scanner=old" in said["compare"]
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>", (tmp_path / "runs" / "scans" / "report.html").read_text())
@@ -90,7 +90,7 @@ def test_the_whole_page_runs_as_written(tmp_path: Path) -> None:
         assert done.returncode == 0, (code, done.stdout, done.stderr)
         said[code.strip()] = done.stdout
         if code.startswith("evenhand audit"):
-            assert_as_shown(done.stdout, code.strip())
+            assert_as_shown(done.stdout, code)
     demo = said["evenhand demo --out demo-run"]
     assert "erm serves" in demo
     assert "helps most" in demo
