@@ -150,14 +150,18 @@ def _faster(record: Record, row: Record) -> list[str]:
             if not (a is None and b is None)
         ]
         end = by_seed(at(row["loss"][large], -1), at(row["loss"][small], -1))
+        when = [_when(_learnt(record, row["loss"][g])) for g in (large, small)]
         lines.append(
-            f"{row['label']}: the loss of {names[0]} (majority) is below {LEARNT:g} of that of guessing from epoch "
-            f"{_learnt(record, row['loss'][large])} on, that of {names[1]} (minority) from epoch "
-            f"{_learnt(record, row['loss'][small])}; that the majority is learnt faster, "
-            f"{_sooner(sooner)}; that it ends lower ({told(at(row['loss'][large], -1))} and "
-            f"{told(at(row['loss'][small], -1))}), {verdict(end, lambda value: value < 0)}."
+            f"{row['label']}: the loss of {names[0]} (majority) {when[0]} {LEARNT:g} of that of guessing, that of "
+            f"{names[1]} (minority) {when[1]}; that the majority is learnt faster, {_sooner(sooner)}; that it ends "
+            f"lower ({told(at(row['loss'][large], -1))} and {told(at(row['loss'][small], -1))}), "
+            f"{verdict(end, lambda value: value < 0)}."
         )
     return lines
+
+
+def _when(learnt: str) -> str:
+    return "is never below" if learnt == "never" else f"is from epoch {learnt} on below"
 
 
 def _sooner(differences: Sequence[float]) -> str:
