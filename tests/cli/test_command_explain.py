@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 from refusal import assert_refused
 
-from evenhand import data, features
+from evenhand import data, features, projection
 from evenhand.execute import execute
 from evenhand.explanations import masks
 from evenhand.explanations.explain import Origin, explain
 from evenhand.explanations.work import Request
 from evenhand.plan import Plan
-from evenhand.report.blocks import Chart, Images, Table, Text
+from evenhand.report.blocks import Chart, Charts, Images, Table, Text
 from evenhand.report.found import Found, find
 from evenhand.report.sections import explanations as section
 from evenhand.runs import Run
@@ -118,6 +118,36 @@ def test_it_is_written_beside_the_run_and_the_same_each_time(evenhand: Any, made
     assert sorted(each["row"] for each in record["examples"]) == [1, 3]
     assert {each["reason"] for each in record["examples"]} == {"named"}
     assert record["against"] is None
+
+
+def test_features_are_shown_on_a_plane(evenhand: Any, made: Any, tmp_path: Path) -> None:
+    run = made[0]
+    options = ("--kinds", "hires", "--rows", "3", *ENERGY_ROWS, "--projection", "pca", "--out", tmp_path)
+    done = evenhand("explain", run.folder, *options)
+    assert (done.code, done.err) == (0, "")
+    assert "Features on a plane" in done.out
+    found = json.loads((tmp_path / "explanation.json").read_text())["projection"]
+    (panel,) = found["panels"]
+    encoded = features.encoded(features.load_model(run, features.data_of(run)), features.data_of(run), "val", most=2000)
+    plane_N2 = projection.project(encoded.features.numpy(), "pca")
+    np.testing.assert_allclose([panel["x"], panel["y"]], (plane_N2 / abs(plane_N2).max()).T, atol=6e-4)
+    assert panel["wrong"] == (encoded.logits.argmax(1) != encoded.y).tolist()
+    assert (panel["epoch"], panel["class"]) == ("selected", encoded.y.tolist())
+    assert 0.5 < panel["purity_class"] <= 1
+    assert 0.5 < panel["trust"] <= 1
+    (section_,) = section.sections(find(tmp_path))
+    drawn = [block.title for block in section_.blocks if isinstance(block, Charts)]
+    assert drawn == ["Features by class", "Features by group", "Features by error"]
+
+
+def test_the_epochs_of_a_tracked_run_are_shown_side_by_side(tmp_path: Path) -> None:
+    digits = data.load("digits", copies=1)
+    run = execute(digits, Plan("erm", settings={**SMALL, "epochs": 2}, track="collapse"), tmp_path)
+    found = explain(run, digits, Request(("hires",), rows=(0,), energy_rows=3, projection="pca")).record["projection"]
+    assert [panel["epoch"] for panel in found["panels"]] == ["first", "last"]
+    points = run.points()
+    assert points is not None
+    assert found["panels"][1]["wrong"] == (points["predicted_last_N"] != points["y_N"]).tolist()
 
 
 def test_maps_of_the_test_rows_are_made_on_request(made: Any) -> None:

@@ -61,6 +61,14 @@ def explain(
     energy_rows: Annotated[
         int, typer.Option(metavar="N", help="Rows of each group that averages over a group are taken from.")
     ] = 100,
+    projection: Annotated[
+        str | None,
+        typer.Option(
+            metavar="umap|tsne|pca",
+            help="Also show features of up to 2000 rows on a plane, by class, group and error; of tracked runs the "
+            "first epoch beside the last.",
+        ),
+    ] = None,
     root: Root = None,
     data: Annotated[
         str | None, typer.Option(metavar="FILE", help="The file of one's own that the run was trained on.")
@@ -97,6 +105,7 @@ def explain(
         "target": target,
         "layer": layer,
         "energy_rows": energy_rows,
+        "projection": projection or "",
     }
     found = _explained(own, other, wanted, root, data=data, masks=masks, device=device)
     _write(found, folder)

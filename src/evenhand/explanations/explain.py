@@ -15,7 +15,7 @@ from evenhand.data._base import Data
 from evenhand.discovery.quoting import are_texts
 from evenhand.discovery.sheet import is_pictures
 from evenhand.errors import BadInput
-from evenhand.explanations import choosing, masks
+from evenhand.explanations import choosing, masks, planes
 from evenhand.explanations.choosing import Example, Judged
 from evenhand.explanations.work import Explanation, OnRows, Request, Subject, Work
 from evenhand.files import without_nan
@@ -81,6 +81,11 @@ def explain(
         "groups": work.groups,
         "examples": [_described(each, split, subjects) for each in examples],
     }
+    if request.projection:
+        models = {each.name: each.model for each in subjects}
+        record["projection"] = planes.projected(
+            runs, models, data, request.part, request.projection, device=torch.device(device).type
+        )
     if kind == "images":
         from evenhand.explanations import images
 

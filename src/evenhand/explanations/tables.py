@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evenhand.explanations.energy import OVERALL
+from evenhand.projection import NAMES
 from evenhand.study.tables import Table, percent, signed
 
 Record = Mapping[str, Any]
@@ -27,7 +28,29 @@ def tables(record: Record) -> list[Table]:
         if record["energy"]["differences"]:
             found.append(differences(record))
     found.append(examples(record))
+    if record.get("projection"):
+        found.append(planes(record))
     return [*found, strengths(record)] if "columns" in record else found
+
+
+def planes(record: Record) -> Table:
+    """What a projection says in numbers, for each run and epoch."""
+    found = record["projection"]
+    rows = tuple(
+        (
+            each["run"], each["epoch"], percent(each["purity_class"]),
+            *([percent(each["purity_group"])] if found["groups"] else []), f"{each['trust']:.2f}",
+        )
+        for each in found["panels"]
+    )  # fmt: skip
+    notes = (
+        f"{NAMES[found['kind']]} of {len(found['panels'][0]['x'])} rows of {record['split']}; `evenhand report` draws "
+        "it. Purity: the share of a row's 10 nearest neighbours among the features that are of its own class or group. "
+        "Trustworthiness: how far neighbours on the plane are neighbours among the features, 1 is all of them.",
+    )
+    groups = ("purity of groups, %",) if found["groups"] else ()
+    columns = ("run", "epoch", "purity of classes, %", *groups, "trustworthiness")
+    return Table("Features on a plane", columns, rows, notes, text_columns=(0, 1))
 
 
 def energies(record: Record) -> Table:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from evenhand.batch import Split
-from evenhand.errors import BadInput
+from evenhand.errors import BadInput, unknown
 from evenhand.explanations import cams
 from evenhand.explanations.choosing import Example, Judged
 from evenhand.model import Model
+from evenhand.projection import KINDS as PROJECTIONS
 
 OnRows = Callable[[int], None]
 
@@ -31,6 +32,7 @@ class Request:
         target: whose logit is explained: that of the label, or of what the run itself predicts.
         layer: of maps; by default the last one with places.
         energy_rows: rows of each group over which energies are averaged, drawn at random.
+        projection: how features are shown on a plane; empty leaves it out.
     """
 
     kinds: tuple[str, ...] = cams.KINDS
@@ -41,11 +43,14 @@ class Request:
     target: Literal["label", "prediction"] = "label"
     layer: str | None = None
     energy_rows: int = 100
+    projection: Literal["", "umap", "tsne", "pca"] = ""
 
     def __post_init__(self) -> None:
         cams.check_kinds(self.kinds)
         if self.energy_rows < 1:
             raise BadInput(f"rows of a group for energies must be at least 1, got {self.energy_rows}")
+        if self.projection and self.projection not in PROJECTIONS:
+            raise unknown("projection", self.projection, PROJECTIONS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,12 @@ from typing import Any
 from evenhand import plots
 from evenhand.explanations import tables as of_terminal
 from evenhand.explanations.energy import OVERALL
+from evenhand.plots.projections import by_error
+from evenhand.projection import NAMES as PROJECTIONS
 from evenhand.report.blocks import Block, Cell, Chart, Image, Images, Section, Table, Text
 from evenhand.report.found import Found
+from evenhand.report.sections import _planes
+from evenhand.report.sections._planes import Panel
 from evenhand.study.tables import signed
 
 Record = dict[str, Any]
@@ -44,7 +48,32 @@ def _section(number: int, path: Path, record: Record) -> Section:
     else:
         blocks.append(_strengths(record))
     blocks.append(_examples(record))
+    if record.get("projection"):
+        blocks += _plane(record)
     return Section("explanations" if number == 0 else f"explanations-{number + 1}", title, tuple(blocks))
+
+
+def _plane(record: Record) -> Iterator[Block]:
+    """Features of rows as points."""
+    found = record["projection"]
+    panels = [
+        Panel(
+            _name(each["run"], record), each["epoch"], each["x"], each["y"],
+            {
+                "class": [found["classes"][y] for y in each["class"]],
+                "group": [found["groups"][g] if found["groups"] and g >= 0 else "not known" for g in each["group"]],
+                "error": by_error(each["wrong"]),
+            },
+            each["trust"], {"class": each["purity_class"], "group": each["purity_group"]},
+            sum(each["wrong"]) / len(each["wrong"]),
+        )
+        for each in found["panels"]
+    ]  # fmt: skip
+    yield from _planes.blocks(
+        panels, {"class": found["classes"], **({"group": found["groups"]} if found["groups"] else {})}
+    )
+    of = f"Each point is one of {len(panels[0].x)} rows of {record['split']}, by {PROJECTIONS[found['kind']]}"
+    yield Text((f"{of}; axes have no scale.", _planes.TRUST_NOTE), "note")
 
 
 def _lead(record: Record) -> Text:

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import BadInput
-from evenhand.report.blocks import Block, Cell, Chart, Charts, Section, Table, Text
+from evenhand.report.blocks import Section, Text
 from evenhand.report.found import Found
-from evenhand.report.pieces import charted, percent, share
+from evenhand.report.sections import _planes
+from evenhand.report.sections._planes import Panel
 from evenhand.runs import Run
 from evenhand.study.comparison import MAIN, Comparison, Entry, Figure
 
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_METHODS, MOST_ROWS, MOST_KINDS = 3, 600, 24
-HEIGHT = 260
+MOST_METHODS, MOST_ROWS = 3, 600
 EPOCHS = ("first", "last")
-
-
-@dataclass(frozen=True)
-class _Panel:
-    """A run's rows at one epoch: where they are on the plane, and the kind of each by what they are coloured by."""
-
-    label: str
-    epoch: str
-    x: list[float]
-    y: list[float]
-    kinds: dict[str, list[str]]
-    trust: float
-    purity: dict[str, float]
-    wrong: float
 
 
 def sections(found: Found) -> list[Section]:
@@ -53,16 +37,13 @@ def sections(found: Found) -> list[Section]:
     part = "test" if str(tracked[0][2]["part"]) == "test" else "validation"
     n_rows = len(panels[0].x)
     coloured = {"class": labels["classes"], **({"group": groups} if labels["attributes"] else {})}
-    blocks: list[Block] = [_charts(panels, by, names) for by, names in coloured.items() if len(names) <= MOST_KINDS]
     notes = (
         f"Each point is one of {n_rows} {part} rows, of the first seed. The two directions of largest variance (PCA) "
         "are shown, of each epoch its own; axes have no scale.",
-        "Trustworthiness is how far neighbours on the plane are neighbours among all features (1: all of them; below "
-        "0.9 what one sees may not be there). Purity is of all features: the share of a row's 10 nearest neighbours "
-        "that are of its own class or group, mean over classes or groups.",
+        _planes.TRUST_NOTE,
     )
-    blocks += [_errors(panels), _table(panels, list(coloured)), Text(notes, "note")]
-    return [Section("projections", "Where rows lie among the features", tuple(blocks))]
+    shown = (*_planes.blocks(panels, coloured), Text(notes, "note"))
+    return [Section("projections", "Where rows lie among the features", shown)]
 
 
 def _tracked(comparison: Comparison, problems: list[str]) -> Iterator[tuple[str, Run, dict[str, Any]]]:
@@ -85,7 +66,7 @@ def _served(entry: Entry) -> float:
     return Figure.over(entry.values(MAIN)).mean
 
 
-def _panels(label: str, points: dict[str, Any], classes: Sequence[str], groups: Sequence[str]) -> Iterator[_Panel]:
+def _panels(label: str, points: dict[str, Any], classes: Sequence[str], groups: Sequence[str]) -> Iterator[Panel]:
     """The first and the last epoch of a run."""
     from evenhand import projection
     from evenhand.plots.projections import by_error
@@ -102,7 +83,7 @@ def _panels(label: str, points: dict[str, Any], classes: Sequence[str], groups: 
     for epoch, points_N2 in zip(EPOCHS, both, strict=True):
         features_ND, wrong_N = kept[f"{epoch}_ND"], kept[f"predicted_{epoch}_N"] != y_N
         x, y = _rounded(points_N2)
-        yield _Panel(
+        yield Panel(
             label, epoch, x, y, named | {"error": by_error(wrong_N.tolist())},
             projection.trustworthiness(features_ND, points_N2),
             {
@@ -118,46 +99,3 @@ def _rounded(points_N2: np.ndarray[Any, Any]) -> tuple[list[float], list[float]]
     largest = abs(points_N2).max() or 1.0
     x, y = (points_N2 / largest).round(3).T.tolist()
     return x, y
-
-
-def _charts(panels: list[_Panel], by: str, names: Sequence[str]) -> Charts:
-    charts = tuple(
-        _chart(panel, by, names, f"purity of {by} {percent(_or_none(panel.purity[by]))} %") for panel in panels
-    )
-    return Charts(f"Features by {by}", charts, tuple((name, number) for number, name in enumerate(names)))
-
-
-def _errors(panels: list[_Panel]) -> Charts:
-    from evenhand.plots.projections import RIGHT, WRONG
-
-    charts = tuple(
-        _chart(panel, "error", (RIGHT, WRONG), f"{percent(panel.wrong)} % predicted wrong") for panel in panels
-    )
-    return Charts("Features by error", charts, ((RIGHT, 6), (WRONG, 1)))
-
-
-def _chart(panel: _Panel, by: str, names: Sequence[str], said: str) -> Chart:
-    from evenhand.plots.projections import projections
-
-    order = [*names, *({*panel.kinds[by]} - {*names})]
-    figure = projections({"": (panel.x, panel.y)}, {"": panel.kinds[by]}, order=order)
-    figure.update_layout(showlegend=False, margin={"l": 8, "r": 8, "t": 8, "b": 8})
-    title = f"{panel.label}, {panel.epoch} epoch"
-    alt = f"Features of {title}, by {by}, in two dimensions: {said}, trustworthiness {panel.trust:.2f}."
-    return charted(title, figure, alt, height=HEIGHT)
-
-
-def _table(panels: list[_Panel], coloured: list[str]) -> Table:
-    rows = tuple(
-        (
-            Cell(panel.label), Cell(panel.epoch), *(share(_or_none(panel.purity[by])) for by in coloured),
-            share(panel.wrong), Cell(f"{panel.trust:.2f}", _or_none(panel.trust)),
-        )
-        for panel in panels
-    )  # fmt: skip
-    columns = ("method", "epoch", *(f"purity of {by}, %" for by in coloured), "wrong, %", "trustworthiness")
-    return Table("What the points say in numbers", columns, rows, (False, False, *(True for _ in coloured), True, True))
-
-
-def _or_none(value: float) -> float | None:
-    return None if isnan(value) else value
