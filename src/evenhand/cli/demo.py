@@ -21,7 +21,7 @@ def demo(
     workers: Workers = None,
     json: Json = None,
 ) -> int:
-    """See it all on built-in data, in about a minute.
+    """See it all on built-in data, in about two minutes.
 
     Handwritten digits lie on backgrounds that go with their class in training, and only there. Plain training relies on
     the background and fails on the digits that lie on the other one; methods that know the groups do not.

@@ -154,7 +154,7 @@ def _list(json: Path | None) -> int:
         for study in known
     )  # fmt: skip
     columns = ("table", "data", "methods", "seeds", "what it shows")
-    _tables.show([Table("Tables that can be reproduced", columns, rows, text_columns=(0, 1, 4))])
+    _tables.show([Table("Tables and figures that can be reproduced", columns, rows, text_columns=(0, 1, 4))])
     write_result(
         json,
         {"tables": [{"table": study.name, "title": study.title, "source": study.source, "data": study.parts[0].data,

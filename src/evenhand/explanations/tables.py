@@ -38,7 +38,7 @@ def planes(record: Record) -> Table:
     found = record["projection"]
     rows = tuple(
         (
-            each["run"], each["epoch"], percent(each["purity_class"]),
+            named(each["run"], record), each["epoch"], percent(each["purity_class"]),
             *([percent(each["purity_group"])] if found["groups"] else []), f"{each['trust']:.2f}",
         )
         for each in found["panels"]
@@ -59,7 +59,7 @@ def energies(record: Record) -> Table:
     groups = ordered([*record["groups"], OVERALL], means)
     at = {(each["run"], each["kind"], each["group"]): each for each in means}
     rows = [
-        (f"{titled(kind)}, {run}", *(_with_interval(at.get((run, kind, group))) for group in groups))
+        (f"{titled(kind)}, {named(run, record)}", *(_with_interval(at.get((run, kind, group))) for group in groups))
         for kind in record["kinds"]
         for run in runs(record)
     ]
@@ -84,7 +84,8 @@ def differences(record: Record) -> Table:
     at = {(each["kind"], each["group"]): each for each in found}
     rows = [(titled(kind), *(_signed_interval(at.get((kind, group))) for group in groups)) for kind in record["kinds"]]
     note = "Paired by row; 95 % intervals by bootstrap over rows, which do not cover the noise of training."
-    title = f"Energy on the object of {record['run']} minus that of {record['against']}, percentage points"
+    first, second = (named(record[which], record) for which in ("run", "against"))
+    title = f"Energy on the object of {first} minus that of {second}, percentage points"
     return Table(title, ("map", *groups), tuple(rows), (note,))
 
 
@@ -116,12 +117,18 @@ def strengths(record: Record) -> Table:
     order = sorted(range(len(total)), key=lambda f: -total[f])[:12]
     rows = [(own["names"][f], *(f"{values[f]:.3f}" for values in by_group.values())) for f in order]
     note = f"Mean absolute addition to the logit over {own['mean_rows']} rows of {record['split']}."
-    return Table(f"Strength of columns for {record['run']}", ("column", *by_group), tuple(rows), (note,))
+    return Table(f"Strength of columns for {named(record['run'], record)}", ("column", *by_group), tuple(rows), (note,))
 
 
 def runs(record: Record) -> list[str]:
     """The run, and the other one where there is one."""
     return [record["run"], *([record["against"]] if record["against"] else [])]
+
+
+def named(run: str, record: Record) -> str:
+    """A run by its method, or by its folder where both runs are of one method."""
+    methods = record["method"]
+    return str(methods.get(run, run)) if len(set(methods.values())) == len(methods) else run
 
 
 def titled(kind: str) -> str:

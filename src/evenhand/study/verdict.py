@@ -70,6 +70,7 @@ def what_helps(plain: Record, compared: Record) -> tuple[str, ...]:
     start = (
         f"{most['label']} helps most: its worst-group accuracy is {_percent(most['metrics'][MAIN]['mean'])} % where "
         f"{plain['label']} has {_percent(base)} %"
+        + (" (of each seed its own worst group, and the mean of these)" if len(compared["seeds"]) > 1 else "")
     )
     found = next((one for one in compared["differences"] if one["method"] == most["label"]), None)
     return (f"{start}, {_beyond_noise(found, len(compared['seeds']))}.",)

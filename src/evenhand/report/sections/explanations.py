@@ -32,13 +32,13 @@ def sections(found: Found) -> list[Section]:
 
 
 def _section(number: int, path: Path, record: Record) -> Section:
-    first = _name(record["run"], record)
+    first = of_terminal.named(record["run"], record)
     title = f"What {first} looks at" if record["inputs"] == "images" else f"What decides for {first}"
     if record["against"]:
-        title += f", beside {_name(record['against'], record)}"
+        title += f", beside {of_terminal.named(record['against'], record)}"
     blocks: list[Block] = [_lead(record)]
     if record.get("energy"):
-        blocks.append(_energy(record))
+        blocks += [_energy(record), Text(of_terminal.energies(record).notes, "note")]
         if record["energy"]["differences"]:
             blocks.append(_differences(record))
     if record["inputs"] == "images":
@@ -46,7 +46,7 @@ def _section(number: int, path: Path, record: Record) -> Section:
     elif record["inputs"] == "texts":
         blocks += _texts(record)
     else:
-        blocks.append(_strengths(record))
+        blocks += [_strengths(record), Text(of_terminal.strengths(record).notes, "note")]
     blocks.append(_examples(record))
     if record.get("projection"):
         blocks += _plane(record)
@@ -58,7 +58,7 @@ def _plane(record: Record) -> Iterator[Block]:
     found = record["projection"]
     panels = [
         Panel(
-            _name(each["run"], record), each["epoch"], each["x"], each["y"],
+            of_terminal.named(each["run"], record), each["epoch"], each["x"], each["y"],
             {
                 "class": [found["classes"][y] for y in each["class"]],
                 "group": [found["groups"][g] if found["groups"] and g >= 0 else "not known" for g in each["group"]],
@@ -99,7 +99,7 @@ def _verdict(record: Record) -> str:
     overall = [each for each in record["energy"]["differences"] if each["group"] == OVERALL]
     more = sum(each["low"] is not None and each["low"] > 0 for each in overall)
     less = sum(each["high"] is not None and each["high"] < 0 for each in overall)
-    first, second = (_name(record[which], record) for which in ("run", "against"))
+    first, second = (of_terminal.named(record[which], record) for which in ("run", "against"))
     for count, word in ((more, "more"), (less, "less")):
         if overall and count == len(overall):
             return f"By every kind of map {word} of the energy of {first} lies on the object than of {second}."
@@ -124,8 +124,9 @@ def _energy(record: Record) -> Chart:
     series, intervals = {}, {}
     for run in of_terminal.runs(record):
         own = [at.get((run, kind)) for kind in record["kinds"]]
-        series[run] = [_percent(each, "value") for each in own]
-        intervals[run] = ([_percent(each, "low") for each in own], [_percent(each, "high") for each in own])
+        name = of_terminal.named(run, record)
+        series[name] = [_percent(each, "value") for each in own]
+        intervals[name] = ([_percent(each, "low") for each in own], [_percent(each, "high") for each in own])
     figure = plots.bars(series, names, intervals=intervals, y_title="energy on the object, %")
     chance = 100 * means[0]["chance"] if means else 0.0
     figure.add_hline(
@@ -148,11 +149,10 @@ def _percent(each: Record | None, key: str) -> float | None:
 
 
 def _plain(table: Any) -> Table:
-    """A table of the terminal; its notes are said under the caption."""
-    caption = " ".join([f"{table.title}.", *table.notes])
+    """A table of the terminal without its notes."""
     rows = tuple(tuple(Cell(cell.strip(), _sort(cell)) for cell in row) for row in table.rows)
     numeric = tuple(number not in table.text_columns for number in range(len(table.columns)))
-    return Table(caption, table.columns, rows, numeric)
+    return Table(table.title, table.columns, rows, numeric)
 
 
 def _sort(cell: str) -> float | None:
@@ -225,13 +225,8 @@ def _few(examples: Sequence[Record]) -> list[Record]:
 
 def _column(name: str, record: Record) -> str:
     run, _, kind = name.rpartition("/")
-    return f"{of_terminal.titled(kind)}, {_name(run, record)}" if record["against"] else of_terminal.titled(kind)
-
-
-def _name(run: str, record: Record) -> str:
-    """Of a run: its method, or its folder where both runs are of one method."""
-    methods = record["method"]
-    return str(methods.get(run, run)) if len(set(methods.values())) == len(methods) else run
+    kind = of_terminal.titled(kind)
+    return f"{kind}, {of_terminal.named(run, record)}" if record["against"] else kind
 
 
 def _image(folder: Path, example: Record, name: str, record: Record) -> Image | None:
