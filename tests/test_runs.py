@@ -289,3 +289,36 @@ def test_of_two_that_write_once_the_first_is_kept(tmp_path: Path) -> None:
     write_once(tmp_path / "marker", b"second")
     assert (tmp_path / "marker").read_bytes() == b"first"
     assert [path.name for path in tmp_path.iterdir()] == ["marker"]
+
+
+@pytest.mark.parametrize("content", [b"5\n", b"[]\n", b"\xff\xfe\n", b"{}}\n"])
+def test_a_damaged_log_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "h.jsonl").write_bytes(content)
+    with pytest.raises(BadInput, match=r"h\.jsonl is damaged"):
+        runs.read_lines(tmp_path / "h.jsonl")
+
+
+def test_other_damaged_files_are_named(tmp_path: Path) -> None:
+    run = runs.Run(tmp_path)
+    (tmp_path / runs.POINTS).write_bytes(b"")
+    with pytest.raises(BadInput, match=r"points\.npz is damaged"):
+        run.points()
+    (tmp_path / runs.GEOMETRY).write_text("5")
+    with pytest.raises(BadInput, match=r"geometry\.json is damaged"):
+        _ = run.geometry
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe\n\n\n", b"5\n6\n7\n"])
+def test_a_damaged_log_begins_the_run_again(tmp_path: Path, data: Data, damage: bytes) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(record: Any) -> None:
+        if record["epoch"] == 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        execute(data, PLAN, tmp_path, on_epoch=stop)
+    (partial,) = tmp_path.glob(".*.partial")
+    (partial / "history.jsonl").write_bytes(damage)
+    assert [record["epoch"] for record in execute(data, PLAN, tmp_path).history] == [0, 1, 2]

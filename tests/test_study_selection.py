@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 import tiny
 from evenhand import study
 from evenhand.data import Data, Sealed
+from evenhand.errors import BadInput
 from evenhand.evaluation import count, selection_score
 from evenhand.execute import execute
 from evenhand.plan import Plan
@@ -64,6 +66,16 @@ def test_runs_without_test_figures_by_epoch_say_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "r"
     folder.mkdir()
     assert selection.table(Comparison("d", (0,), (Entry("erm", "erm", {}, (Run(folder),)),))) is None
+
+
+def test_test_figures_of_other_epochs_than_the_history_are_named(comparison: Comparison, tmp_path: Path) -> None:
+    whole = comparison.entries[0].finished[0].folder
+    folder = Path(shutil.copytree(whole, tmp_path / "r"))
+    lines = (folder / "test_by_epoch.jsonl").read_text().splitlines(keepends=True)
+    (folder / "test_by_epoch.jsonl").write_text("".join(lines[:-1]))
+    damaged = Comparison("d", (0,), (Entry("erm", "erm", {}, (Run(folder),)),))
+    with pytest.raises(BadInput, match=r"test_by_epoch\.jsonl is damaged: it holds 11 epochs of stage 0, .* 12"):
+        selection.table(damaged)
 
 
 def test_the_class_gap_is_the_difference_between_the_best_and_the_worst_class() -> None:

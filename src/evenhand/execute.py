@@ -18,6 +18,7 @@ import torch
 from evenhand import checkpoint, loggers, metrics, runs
 from evenhand.batch import Split
 from evenhand.data._base import Data
+from evenhand.errors import BadInput
 from evenhand.evaluation import METRIC_OF, count, predict, score
 from evenhand.files import cannot_write, without_nan, write_atomically, write_json
 from evenhand.methods._base import Method
@@ -165,11 +166,19 @@ def _continue_logs(file: Path, logs: list[Path]) -> None:
     """Cut the logs to the epochs that the checkpoint knows; without a usable pair begin again."""
     snapshot = checkpoint.load(file)
     n_epochs = len(snapshot["history"]) if snapshot else 0
-    if any(len(runs.read_lines(log)) < n_epochs for log in logs):
+    if any(_whole_lines(log) < n_epochs for log in logs):
         file.unlink(missing_ok=True)
         n_epochs = 0
     for log in logs:
         runs.keep_lines(log, n_epochs)
+
+
+def _whole_lines(log: Path) -> int:
+    """How many epochs a log holds; none where it is damaged."""
+    try:
+        return len(runs.read_lines(log))
+    except BadInput:
+        return 0
 
 
 def _append(path: Path, record: Mapping[str, Any]) -> None:

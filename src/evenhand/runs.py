@@ -97,7 +97,7 @@ class Run:
         try:
             with np.load(path, allow_pickle=False) as found:
                 return dict(found)
-        except (OSError, ValueError, BadZipFile) as error:
+        except (OSError, EOFError, ValueError, BadZipFile) as error:
             raise BadInput(f"{path} is damaged and cannot be read ({error})") from error
 
     def predictions(self) -> polars.DataFrame:
@@ -111,6 +111,8 @@ class Run:
             found: dict[str, Any] = json.loads((self.folder / name).read_text())
         except (OSError, ValueError) as error:
             raise BadInput(f"{self.folder} is not a finished run: {name} cannot be read ({error})") from error
+        if not isinstance(found, dict):
+            raise BadInput(f"{self.folder} is not a finished run: {name} is damaged (no JSON object)")
         return found
 
 
@@ -230,14 +232,25 @@ def _remove(lock: BaseFileLock) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Every complete line of a JSON-lines file; a line cut off by a crash is left out. Empty without the file."""
+    """Every complete line of a JSON-lines file; a line cut off by a crash is left out. Empty without the file.
+
+    Raises:
+        BadInput: the file cannot be read, or a complete line is not a JSON object.
+    """
     if not path.exists():
         return []
-    lines = path.read_text().split("\n")[:-1]
-    return [json.loads(line) for line in lines]
+    try:
+        lines = path.read_text().split("\n")[:-1]
+        found: list[Any] = [json.loads(line) for line in lines]
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} is damaged and cannot be read ({error})") from error
+    for number, record in enumerate(found, 1):
+        if not isinstance(record, dict):
+            raise BadInput(f"{path} is damaged: line {number} is no JSON object")
+    return found
 
 
 def keep_lines(path: Path, n_lines: int) -> None:
     """Cut a JSON-lines file to its first `n_lines`; a file that is not there becomes an empty one."""
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    write_atomically(path, "".join(f"{line}\n" for line in lines[:n_lines]).encode())
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    write_atomically(path, b"".join(line + b"\n" for line in lines[:n_lines]))

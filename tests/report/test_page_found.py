@@ -11,6 +11,7 @@ from run_folders import comparison_folder, run_folder
 
 from evenhand.errors import BadInput
 from evenhand.report.found import find, kind_of
+from evenhand.report.summarize import page_of
 
 AUDIT = {"source": "a.csv", "rows": 2, "overall": {}, "groups": [], "columns": ["sex"]}
 DIAGNOSIS = {"verdict": {}, "worst_group": 0, "groups": [], "recovery": {}}
@@ -143,3 +144,23 @@ def test_runs_one_level_too_deep_are_pointed_at(tmp_path: Path) -> None:
     run_folder(tmp_path / "adult")
     with pytest.raises(BadInput, match=f"there are runs in {tmp_path / 'adult'}"):
         find(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["audit", "diagnosis", "discovery", "explanation", "reproduction"])
+def test_a_record_that_lacks_what_a_section_needs_is_named(tmp_path: Path, kind: str) -> None:
+    run_folder(tmp_path)
+    stored(tmp_path / "half.json", {"kind": kind})
+    (problem,) = find(tmp_path).problems
+    assert problem.startswith(f"half.json is not a whole {kind}: ")
+    assert problem.endswith(" missing.")
+
+
+def test_a_damaged_log_beside_a_run_is_named_with_its_file(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, tracked=True)
+    (run / "collapse.jsonl").write_text("5\n")
+    found = find(tmp_path)
+    page_of(found)
+    assert found.failed
+    assert found.problems == [
+        f"The part on geometry could not be written: {run}/collapse.jsonl is damaged: line 1 is no JSON object."
+    ]

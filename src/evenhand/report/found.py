@@ -91,14 +91,14 @@ def kind_of(record: object) -> str:
         return ""
     if record.get("kind") in KINDS:
         return str(record["kind"])
-    return next((kind for kind, keys in KINDS.items() if keys and keys <= record.keys()), "")
+    return next((kind for kind, keys in KINDS.items() if keys <= record.keys()), "")
 
 
 KINDS: dict[str, set[str]] = {
     "audit": {"source", "rows", "overall", "groups", "columns"},
     "diagnosis": {"verdict", "worst_group", "groups", "recovery"},
     "discovery": {"groups", "looked_at", "ranked_by"},
-    "explanation": set(),
+    "explanation": {"run", "against", "method", "inputs", "split", "target", "groups", "examples"},
     "reproduction": {"table", "title", "source", "rows", "findings"},
     "comparison": {"data", "seeds", "rows", "reference", "differences"},
 }
@@ -134,7 +134,10 @@ def _read(file: Path, found: Found, stored: dict[Path, Record]) -> None:
         found.problems.append(f"{name} is not valid JSON: {error}.")
         return
     kind = kind_of(record)
-    if kind == "comparison" and found.path == file:
+    missing = sorted(KINDS[kind] - record.keys()) if kind else []
+    if missing:
+        found.problems.append(f"{name} is not a whole {kind}: {', '.join(missing)} is missing.")
+    elif kind == "comparison" and found.path == file:
         found.compared = record
     elif kind == "comparison":
         stored[file] = record
@@ -180,7 +183,7 @@ def _damage(run: Run) -> str:
         [(group["group"], group["test"], group["accuracy"], group["low"]) for group in metrics["groups"]]
         [(epoch["stage"], epoch["epoch"], epoch["val"]["accuracy"], epoch["seconds"]) for epoch in run.history]
     except BadInput as error:
-        return str(error).partition(": ")[2]
+        return str(error).removeprefix(f"{run.folder} is not a finished run: ").removeprefix(f"{run.folder}/")
     except KeyError as error:
         return f"{error} is missing"
     except (ValueError, TypeError, IndexError) as error:

@@ -6,6 +6,7 @@ import os
 from importlib import import_module
 from pathlib import Path
 
+from evenhand.errors import EvenhandError
 from evenhand.report.blocks import Page, Section, Text
 from evenhand.report.found import Found, find
 from evenhand.study.tables import heading
@@ -55,7 +56,8 @@ def _sections(name: str, found: Found) -> list[Section]:
         if os.environ.get("EVENHAND_DEBUG"):
             raise
         found.failed = True
-        found.problems.append(f"The part on {name} could not be written: {type(error).__name__}: {error}.")
+        reason = str(error) if isinstance(error, EvenhandError) else f"{type(error).__name__}: {error}"
+        found.problems.append(f"The part on {name} could not be written: {reason}.")
         return []
     return made
 
@@ -87,7 +89,7 @@ def _facts(found: Found) -> tuple[tuple[str, str], ...]:
     if found.runs:
         facts.append(("runs", str(len(found.runs))))
         seconds = sum(run.metrics["seconds"] for run in found.runs)
-        facts.append(("training", duration(seconds)))
+        facts.append(("training, all runs", duration(seconds)))
     return tuple(facts)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenhand import metrics
+from evenhand.errors import BadInput
 from evenhand.runs import Run, read_lines
 from evenhand.study.comparison import MAIN, Comparison, Figure, summarised
 from evenhand.study.tables import Table, figure_text, signed
@@ -72,6 +73,11 @@ def _of_run(run: Run, metric: str) -> dict[str, float]:
     stage = tested[-1]["stage"]
     counts = [metrics.Counts.from_list(line["counts"]) for line in tested if line["stage"] == stage]
     validated = [record["val"] for record in run.history if record["stage"] == stage]
+    if len(counts) != len(validated):
+        raise BadInput(
+            f"{run.folder}/test_by_epoch.jsonl is damaged: it holds {len(counts)} epochs of stage {stage}, "
+            f"history.jsonl {len(validated)}"
+        )
     n_classes = counts[0].n_classes
     scores = {rule: [score(val, n_classes) for val in validated] for rule, score in SCORES.items()}
     chosen = {rule: int(np.argmax(values)) for rule, values in scores.items()} | {"last": len(counts) - 1}
