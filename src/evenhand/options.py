@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from functools import cache
 from types import NoneType, UnionType
@@ -12,10 +12,11 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from evenhand.errors import BadInput, unknown
 
 
-def checked(cls: type, values: Mapping[str, Any], owner: str) -> dict[str, Any]:
+def checked(cls: type, values: Mapping[str, Any], owner: str, also: Collection[str] = ()) -> dict[str, Any]:
     """`values` with each one converted to the type of its field in the dataclass `cls`.
 
     Texts, as they come from the command line, are read as the field's type: `none` for None, `a,b` for a tuple.
+    `also` are names that something else takes: they are suggested, too.
 
     Raises:
         BadInput: a key that `cls` has no field for (the nearest is suggested), or a value of another type.
@@ -24,7 +25,9 @@ def checked(cls: type, values: Mapping[str, Any], owner: str) -> dict[str, Any]:
     for key in values:
         if key not in known:
             raise (
-                unknown(f"option of {owner}", key, known) if known else BadInput(f"{owner} has no options, got {key!r}")
+                unknown(f"option of {owner}", key, {*known, *also})
+                if known or also
+                else BadInput(f"{owner} has no options, got {key!r}")
             )
     hints = _hints(cls)
     return {key: _convert(value, hints[key], f"option {key} of {owner}") for key, value in values.items()}

@@ -108,7 +108,8 @@ def test_any_data_set_takes_it_and_tells() -> None:
         ({"imbalance_ratio": 0.5}, "imbalance_ratio must be at least 1"),
         ({"imbalance_ratio": "much"}, "imbalance_ratio of data sets takes a finite number"),
         ({"change_seed": -1}, "change_seed must not be negative"),
-        ({"imbalance_rati": 2}, "unknown option"),
+        ({"imbalance_rati": 2}, "unknown option of the data set digits .*did you mean 'imbalance_ratio'"),
+        ({"flipp": 0.1}, "did you mean 'flip'"),
     ],
 )
 def test_bad_input(options: dict[str, object], message: str) -> None:

@@ -60,7 +60,7 @@ def open_set(name: str, **options: Any) -> DataSet:
     elif base not in names() and "/" in name:
         raise BadInput(f"there is no file or folder {name}")
     data_set = find(name)
-    return data_set(**checked(data_set, options, f"the data set {name}"))
+    return data_set(**checked(data_set, options, f"the data set {name}", CHANGES))
 
 
 def _described_in(path: str) -> str:
