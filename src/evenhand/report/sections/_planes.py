@@ -63,6 +63,7 @@ def _chart(panel: Panel, by: str, names: Sequence[str], said: str) -> Chart:
 
 
 def numbers(panels: Sequence[Panel], coloured: list[str]) -> Table:
+    """Purity, errors and trustworthiness of each panel."""
     rows = tuple(
         (
             Cell(panel.label), Cell(panel.epoch), *(share(_or_none(panel.purity[by])) for by in coloured),
