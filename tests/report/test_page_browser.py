@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from run_folders import GROUPS, comparison_folder
 
+from evenhand.report.blocks import Cell, Page, Section, Table, Text
+from evenhand.report.render import render
 from evenhand.report.writing import write
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="pages are tried with selenium")
@@ -202,3 +204,28 @@ def test_where_the_script_cannot_be_unpacked_the_tables_are_shown(browser: Any, 
     numbers = browser.find_elements(By.CSS_SELECTOR, "details.numbers")
     assert all(one.get_attribute("open") for one in numbers)
     assert not browser.find_element(By.CSS_SELECTOR, ".plot").is_displayed()
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_a_single_section_has_the_width_of_the_page(browser: Any, tmp_path: Path, width: int) -> None:
+    one = Page("One", "", (Section("only", "Only", (Text(("A sentence. " * 40,)), wide_table())),))
+    file = tmp_path / "one.html"
+    file.write_text(render(one.as_dict()))
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get_log("browser")
+    browser.get(file.as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") == width
+    columns = browser.find_element(By.CSS_SELECTOR, ".columns")
+    assert browser.find_element(By.CSS_SELECTOR, "main").rect["width"] > 0.9 * columns.rect["width"] - 96
+    wide = "const wide = document.querySelector('.wide'); return [wide.scrollWidth, wide.clientWidth]"
+    content, shown = browser.execute_script(wide)
+    assert content > shown, "a wide table scrolls in its own frame"
+    assert browser.get_log("browser") == []
+
+
+def wide_table() -> Table:
+    """A table wider than any page, of names that try to do harm."""
+    names = ("<script>window.bad=1</script>", "\"'><img src=x onerror=window.bad=1>", "a\nb", "\u202eleft", "n" * 300)
+    rows = tuple(tuple(Cell(f"{name} {k}") for k in range(30)) for name in names)
+    return Table("Names", tuple(f"{names[k % 5]} {k}" for k in range(30)), rows)

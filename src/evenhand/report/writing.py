@@ -43,8 +43,9 @@ def write(path: Path, out: Path | None = None) -> Written:
     page = default_out(path) if out is None else out
     stored = stored_beside(page)
     html = render(values)
-    write_atomically(stored, json.dumps(values, allow_nan=False).encode())
-    write_atomically(page, html.encode())
+    content = json.dumps(values, allow_nan=False).encode()
+    write_atomically(page, html.encode())  # the larger first: a full disk leaves neither
+    write_atomically(stored, content)
     return Written(page, stored, values, tuple(found.problems), found.failed)
 
 
