@@ -113,6 +113,13 @@ def test_there_is_no_import_cycle() -> None:
         visit(path, [])
 
 
+EVERY_SECTION = """
+from importlib import import_module
+from evenhand.report.summarize import ORDER
+for name in ORDER: import_module(f"evenhand.report.sections.{name}")
+"""
+
+
 def loaded(statement: str) -> set[str]:
     """Top-level modules in memory after a statement, in a fresh interpreter."""
     code = f"{statement}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
@@ -129,6 +136,7 @@ def loaded(statement: str) -> set[str]:
         ("import evenhand.runs", {"torch", "numpy", "polars", "scipy", "sklearn"}),
         ("import evenhand.auditing", {"torch", "scipy", "sklearn"}),
         ("import evenhand.report.summarize, evenhand.report.render", {"torch", "polars", "scipy", "sklearn"}),
+        (EVERY_SECTION, {"torch", "polars", "scipy", "sklearn"}),
         ("import evenhand.plots", {"torch", "polars", "scipy", "sklearn"}),
         ("import evenhand; evenhand.methods.names(); evenhand.data.names()", {"torch", "polars"}),
     ],
