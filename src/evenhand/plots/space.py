@@ -31,7 +31,12 @@ LOOKS = {
 
 
 def space(
-    vectors: Sequence[Vector], *, majority: Mapping[int, int] | None = None, title: str = "", turn: float = 0.0
+    vectors: Sequence[Vector],
+    *,
+    majority: Mapping[int, int] | None = None,
+    title: str = "",
+    turn: float = 0.0,
+    zoom: float = ZOOM,
 ) -> go.Figure:
     """Arrows from the origin, in the colour of their class: means end in a marker, classifier vectors in a cone.
 
@@ -43,6 +48,7 @@ def space(
             `attribute` (None but for groups), `count` of rows, `xyz`.
         majority: the attribute value of each class's largest group, where it is not that of the largest `count`.
         turn: degrees by which the camera goes round the vertical.
+        zoom: how large the scene is; a figure that is higher than wide needs less than the default.
     """
     figure = blank(title)
     ranks = _ranks(vectors, majority)
@@ -60,7 +66,7 @@ def space(
         x=[0], y=[0], z=[0], mode="markers", marker={"color": INK, "size": 3}, showlegend=False,
         hovertemplate="origin<extra></extra>",
     )  # fmt: skip
-    _frame(figure, low_3, high_3, turn)
+    _frame(figure, low_3, high_3, turn, zoom)
     return figure
 
 
@@ -136,7 +142,7 @@ def _upright(tip_V3: Floats) -> Floats:
     return upright_V3
 
 
-def _frame(figure: go.Figure, low_3: Floats, high_3: Floats, turn: float) -> None:
+def _frame(figure: go.Figure, low_3: Floats, high_3: Floats, turn: float, zoom: float) -> None:
     extent_3 = high_3 - low_3
     widest = float(extent_3.max()) or 1.0
     half_3, centre_3 = 0.54 * np.maximum(extent_3, FLATTEST * widest), (low_3 + high_3) / 2
@@ -149,7 +155,7 @@ def _frame(figure: go.Figure, low_3: Floats, high_3: Floats, turn: float) -> Non
         }
         for axis, centre, half in zip("xyz", centre_3, half_3, strict=True)
     }  # fmt: skip
-    ratio = {axis: float(ZOOM * 2 * half / (1.08 * widest)) for axis, half in zip("xyz", half_3, strict=True)}
+    ratio = {axis: float(zoom * 2 * half / (1.08 * widest)) for axis, half in zip("xyz", half_3, strict=True)}
     camera = {"eye": _eye(turn), "up": {"x": 0, "y": 0, "z": 1}, "center": {"x": 0, "y": 0, "z": -0.05}}
     figure.update_layout(
         scene={**axes, "aspectmode": "manual", "aspectratio": ratio, "camera": camera},

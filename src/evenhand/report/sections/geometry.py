@@ -9,10 +9,10 @@ from typing import Any
 
 from evenhand.errors import BadInput
 from evenhand.plots import lines
+from evenhand.plots.space import space
 from evenhand.report.blocks import Block, Cell, Chart, Charts, Section, Table, Text
 from evenhand.report.found import Found
 from evenhand.report.pieces import by_epoch, charted
-from evenhand.report.sections._space import space
 from evenhand.runs import Run
 from evenhand.study.comparison import Comparison, Entry
 
@@ -36,6 +36,7 @@ COLLAPSE: dict[str, tuple[tuple[str, str], ...]] = {
     "NC4 · nearest class mean": (("nc4_mismatch", "share of rows where it disagrees"),),
 }
 MOST_PANELS, MOST_SPACES, MOST_GROUPS = 9, 3, 8
+SMALL = 1.2  # of the scene in space: panels are about as high as they are wide
 
 
 def sections(found: Found) -> list[Section]:
@@ -144,15 +145,16 @@ def _in_space(comparison: Comparison, problems: list[str]) -> list[Block]:
     reference = next(entry for entry in comparison.shown if entry.label == comparison.reference)
     rest = sorted((entry for entry in comparison.shown if entry is not reference), key=_served, reverse=True)
     charts = [
-        _space(entry.label, run.geometry)
+        _space(entry.label, run.geometry, _majority(run))
         for entry, run in _with_geometry([reference, *rest], problems)
         if run.geometry and run.geometry["vectors"]
     ][:MOST_SPACES]
     if not charts:
         return []
     note = (
-        "Drag to turn. Of the first seed, on test rows: means of groups (points) and classes (diamonds) around the "
-        "mean of class means, and the rows of the classifier (dotted, scaled to comparable length)."
+        "Drag to turn. Of the first seed, on test rows, a colour for each class: the mean of its largest training "
+        "group (filled), of its smallest (open) and of all its rows (square) as seen from the mean of class means, and "
+        "its vector in the classifier (the arrow, scaled to comparable length)."
     )
     return [
         Charts("Means and classifier in the three dimensions that show most of them", tuple(charts)),
@@ -175,7 +177,14 @@ def _served(entry: Entry) -> float:
     return fmean(value if value is not None else 0.0 for value in values)
 
 
-def _space(label: str, geometry: Mapping[str, Any]) -> Chart:
+def _majority(run: Run) -> dict[int, int]:
+    """The attribute value of each class's largest training group."""
+    counts, n_classes = [group["train"] for group in run.metrics["groups"]], len(run.metrics["labels"]["classes"])
+    each = len(counts) // n_classes
+    return {y: max(range(each), key=lambda a, y=y: counts[y * each + a]) for y in range(n_classes)}  # type: ignore[misc]
+
+
+def _space(label: str, geometry: Mapping[str, Any], majority: Mapping[int, int]) -> Chart:
     vectors = geometry["vectors"]
     kinds = {"group_mean": "group mean", "class_mean": "class mean", "weight": "classifier row"}
     rows = tuple(
@@ -188,4 +197,7 @@ def _space(label: str, geometry: Mapping[str, Any]) -> Chart:
     table = Table(f"Coordinates of {label}", ("vector", "rows", "x", "y", "z"), rows, (False, True, True, True, True))
     share = "" if geometry["explained"] is None else f", {100 * geometry['explained']:.0f} % of their squared length"
     alt = f"Means of groups and classes, and rows of the classifier, of {label} in three dimensions{share}."
-    return charted(f"{label}{share}", space(vectors), alt, table, height=380)
+    figure = space(vectors, majority=majority, zoom=SMALL)
+    figure.update_layout(showlegend=False, margin={"l": 0, "r": 0, "t": 0, "b": 0}, width=None, height=None)
+    figure.update_scenes(zaxis_showbackground=False)
+    return charted(f"{label}{share}", figure, alt, table, height=280)
