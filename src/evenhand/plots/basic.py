@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ def lines(
 ) -> go.Figure:
     """A line for each series, with a band from `low` to `high` where there is one; None leaves a gap.
 
+    A value that no line reaches is a point.
+
     Args:
         x: of all, or of each series by its name; default 1, 2, ….
         colours: the number of the colour of a series, where it should not be its place in order.
@@ -41,12 +44,20 @@ def lines(
                 x=along + along[::-1], y=[*high, *list(low)[::-1]], fill="toself", fillcolor=colour(number, BAND),
                 line={"width": 0}, hoverinfo="skip", showlegend=False, legendgroup=name,
             )  # fmt: skip
+        alone = _alone(values)
         figure.add_scatter(
-            x=along, y=list(values), name=name, legendgroup=name, mode="lines+markers" if markers else "lines",
+            x=along, y=list(values), name=name, legendgroup=name,
+            mode="lines+markers" if markers or any(alone) else "lines",
             line={"color": colour(number), "width": 2, "dash": (dashes or {}).get(name, dash(number))},
-            marker={"symbol": symbol(number), "size": 7},
+            marker={"symbol": symbol(number), "size": 7 if markers or not any(alone) else [7 * each for each in alone]},
         )  # fmt: skip
     return figure
+
+
+def _alone(values: Numbers) -> list[bool]:
+    """Which values have a gap or an end on either side, so that no line shows them."""
+    known = [False, *(value is not None and not math.isnan(value) for value in values), False]
+    return [here and not (before or after) for before, here, after in zip(known, known[1:], known[2:], strict=False)]
 
 
 def bars(
