@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("plotly", reason="figures are drawn by Plotly")
 
-from evenhand.plots import lines  # noqa: E402
+from evenhand.plots import lines
 
 
 def test_a_value_that_no_line_reaches_is_a_point() -> None:
