@@ -24,6 +24,9 @@ Record = dict[str, Any]
 MOST_EXAMPLES = 4  # rows of pictures of a group
 MOST_MAPS = 6  # pictures of a row, beside the image
 MOST_BYTES = 200_000  # of a picture that is put into the page
+DIFFERENCE_NOTE = (
+    "Paired by row, 95 % intervals over rows, which do not cover the noise of training; pale where the interval includes 0."
+)
 
 
 def sections(found: Found) -> list[Section]:
@@ -40,7 +43,7 @@ def _section(number: int, path: Path, record: Record) -> Section:
     if record.get("energy"):
         blocks += [_energy(record), Text(of_terminal.energies(record).notes, "note")]
         if record["energy"]["differences"]:
-            blocks.append(_differences(record))
+            blocks += [_differences(record), Text((DIFFERENCE_NOTE,), "note")]
     if record["inputs"] == "images":
         blocks += _pictures(record, _folder(path, record))
     elif record["inputs"] == "texts":
@@ -178,10 +181,8 @@ def _differences(record: Record) -> Table:
             interval = f" [{signed(each['low'])}, {signed(each['high'])}]" if each["low"] is not None else ""
             cells.append(Cell(f"{signed(each['value'])}{interval}", each["value"], "" if sure else "muted"))
         rows.append(tuple(cells))
-    caption = (
-        f"Energy on the object of {record['run']} minus that of {record['against']}, percentage points; paired by row, "
-        "95 % intervals over rows, which do not cover the noise of training. Pale where the interval includes 0."
-    )
+    first, second = (of_terminal.named(record[which], record) for which in ("run", "against"))
+    caption = f"Energy on the object of {first} minus that of {second}, percentage points"
     return Table(caption, ("map", *groups), tuple(rows), (False, *[True] * len(groups)))
 
 
