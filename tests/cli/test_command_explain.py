@@ -79,7 +79,8 @@ def test_two_runs_on_digits_are_explained_beside_each_other(evenhand: Any, made:
     assert (done.code, done.err) == (0, "")
     for part in (
         "Share of a map's energy on the object, %", "the same everywhere",
-        "Energy on the object of erm minus that of rwg", "Examples of val, explained for their label", "Maps of the layer encoder.5 (8×8 places).", f"Written to {out}",
+        "Energy on the object of erm minus that of rwg", "Examples of val, explained for their label",
+        "Maps of the layer encoder.5 (8×8 places).", f"Written to {out}",
     ):  # fmt: skip
         assert part in done.out
     record = json.loads((out / "explanation.json").read_text())

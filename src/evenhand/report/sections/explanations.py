@@ -25,7 +25,8 @@ MOST_EXAMPLES = 4  # rows of pictures of a group
 MOST_MAPS = 6  # pictures of a row, beside the image
 MOST_BYTES = 200_000  # of a picture that is put into the page
 DIFFERENCE_NOTE = (
-    "Paired by row, 95 % intervals over rows, which do not cover the noise of training; pale where the interval includes 0."
+    "Paired by row, 95 % intervals over rows, which do not cover the noise of training; pale where the interval "
+    "includes 0."
 )
 
 
