@@ -43,3 +43,15 @@ def test_an_unknown_logger_is_refused_before_anything_starts(evenhand: Any, peop
     assert_refused(evenhand("train", people, "--method", "erm", *command), wanted)
     assert_refused(evenhand("compare", people, "--methods", "erm", *command), wanted)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_logger_that_fails_is_said_in_one_line_and_the_training_goes_on(
+    evenhand: Any, people: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").touch()
+    done = evenhand("train", people, "--method", "erm", "--out", tmp_path, "--epochs", 1, "--log", "csv")
+    assert done.code == 0
+    (line,) = done.err.splitlines()
+    assert line.startswith("evenhand: erm-seed0-")
+    assert " is not logged any further by csv: NotADirectoryError: " in line
+    assert len(names(tmp_path)) == 1

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911
     _prepare_streams()
     at_work.result_on_stdout = False
     try:
-        with _stoppable():
+        with _stoppable(), _plain_warnings():
             return app(args=arguments, prog_name="evenhand", standalone_mode=False) or 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -95,6 +96,22 @@ def _stoppable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Our own warnings as paragraphs, without a line of code; those of other packages as they are."""
+    here, usual = str(Path(__file__).parents[1]), warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *place: Any) -> None:
+        if issubclass(category, UserWarning) and filename.startswith(here):
+            paragraph(str(message))
+        else:
+            usual(message, category, filename, *place)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def _prepare_streams() -> None:
