@@ -103,11 +103,11 @@ def _plain_warnings() -> Iterator[None]:
     """Our own warnings as paragraphs, without a line of code; those of other packages as they are."""
     here, usual = str(Path(__file__).parents[1]), warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *place: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], filename: str, *place: Any, **more: Any) -> None:
         if issubclass(category, UserWarning) and filename.startswith(here):
             paragraph(str(message))
         else:
-            usual(message, category, filename, *place)
+            usual(message, category, filename, *place, **more)
 
     with warnings.catch_warnings():
         warnings.showwarning = show
