@@ -11,8 +11,10 @@ import pytest
 import torch
 
 import killable
-from evenhand import checkpoint
+from evenhand import checkpoint, encoders
 from evenhand.errors import BadInput, RunFailed
+from evenhand.settings import Settings
+from evenhand.train import fit
 
 # Losses computed in all: 2 epochs × 7 batches, then 3 × 4 (on the 60 rows of validation), then 3 × 7.
 LOSSES = 47
@@ -122,3 +124,21 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(RunFailed, match="remove it to train this run from its beginning"):
         checkpoint.load(tmp_path / "checkpoint.pt")
+
+
+def test_seconds_before_a_kill_count(tmp_path: Path) -> None:
+    assert run(tmp_path, "everything", {"loss": 12}) is None
+    file = tmp_path / "checkpoint.pt"
+    stored = checkpoint.load(file)
+    assert stored is not None
+    total, training = stored["seconds"]
+    assert 0 < training <= total
+    stored["seconds"] = (total + 100, training + 90)  # as if the batches before had taken so long
+    checkpoint.save(file, stored)
+    torch.manual_seed(1)
+    model = encoders.build("mlp", (6,), 2)
+    settings = Settings(epochs=3, batch_size=16)
+    history = fit(model, killable.Everything(), *killable.splits(), settings, checkpoint=file).history
+    late = [record for record in history if record["seconds"] > 100]
+    assert [record["epoch"] for record in late] == [stored["epoch"]]
+    assert 90 < late[0]["seconds_training"] < 100

@@ -113,7 +113,7 @@ def _make(
     file = folder / runs.CHECKPOINT
     history, by_epoch = folder / "history.jsonl", folder / "test_by_epoch.jsonl"
     collapse = folder / runs.COLLAPSE
-    _continue_logs(file, [history, *([by_epoch] if plan.oracle else []), *([collapse] if plan.track else [])])
+    before = _continue_logs(file, [history, *([by_epoch] if plan.oracle else []), *([collapse] if plan.track else [])])
     write_json(folder / runs.LIVE, _live(method, settings, plan.splits(data)[0]))
     test, tracker = data.test.unseal() if plan.oracle else None, _tracker(plan, settings)
 
@@ -142,7 +142,7 @@ def _make(
         model, method, *plan.splits(data), settings,
         checkpoint=file, checkpoint_every=checkpoint_every, on_epoch=note, tracker=tracker,
     )  # fmt: skip
-    _write_results(folder, data, fitted, settings, time.perf_counter() - started)
+    _write_results(folder, data, fitted, settings, before + time.perf_counter() - started)
     if tracker:
         write_atomically(folder / runs.POINTS, tracker.points_file())
     for passing in (file, folder / runs.LIVE):
@@ -162,15 +162,19 @@ def _tracker(plan: Plan, settings: Settings) -> Tracker | None:
     return Tracker(exact=plan.track == "collapse-exact", of_points=of_points, seed=settings.seed)
 
 
-def _continue_logs(file: Path, logs: list[Path]) -> None:
-    """Cut the logs to the epochs that the checkpoint knows; without a usable pair begin again."""
+def _continue_logs(file: Path, logs: list[Path]) -> float:
+    """Cut the logs to the epochs of the checkpoint, whose seconds are returned; without a usable pair begin again."""
     snapshot = checkpoint.load(file)
     n_epochs = len(snapshot["history"]) if snapshot else 0
     if any(_whole_lines(log) < n_epochs for log in logs):
         file.unlink(missing_ok=True)
-        n_epochs = 0
+        snapshot, n_epochs = None, 0
     for log in logs:
         runs.keep_lines(log, n_epochs)
+    if not snapshot:
+        return 0.0
+    whole = sum(float(record["seconds"]) for record in snapshot["history"])
+    return whole + float(snapshot.get("seconds", (0.0, 0.0))[0])
 
 
 def _whole_lines(log: Path) -> int:

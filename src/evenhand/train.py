@@ -194,7 +194,7 @@ class _Loop:
         self.method = self.stage.method
         self.epochs = self.settings.epochs if self.stage.epochs is None else self.stage.epochs
         self.epoch, self.seen, self.best = 0, Seen(), _Best()
-        self.started, self.seconds_training = time.perf_counter(), 0.0
+        self.started, self.began, self.seconds_training = time.perf_counter(), math.inf, 0.0
         self.handover = snapshots.copied(self.model.state_dict()) if self.file else {}
         # A method that does not declare `needs_groups` cannot peek: it is given splits without them.
         # One that does is given the rows whose groups are known.
@@ -242,7 +242,7 @@ class _Loop:
     # --- epochs ---
 
     def _train_epoch(self) -> None:
-        began = time.perf_counter()
+        self.began = time.perf_counter() - self.seconds_training  # of its batches so far, if it is continued
         self.model.train()
         rng = generator(self.settings.seed, self.number, self.epoch)
         seen, objective, tracker = self.seen, self.objective, self.tracker
@@ -259,7 +259,7 @@ class _Loop:
             if self.file and time.monotonic() >= self.due and seen.first_not_finite() is None:
                 self._take_snapshot()
                 self._store_snapshot()
-        self.seconds_training = time.perf_counter() - began
+        self.seconds_training = time.perf_counter() - self.began
         if not len(seen):
             raise BadInput(f"{type(self.method).__name__} yielded no batch from {len(self.train)} rows")
 
@@ -295,7 +295,7 @@ class _Loop:
             self.on_epoch(record, self.model)
         if tracker:
             tracker.begin_epoch()
-        self.started = time.perf_counter()
+        self.started, self.began, self.seconds_training = time.perf_counter(), math.inf, 0.0
         self.history.append(record)
         if points > self.best.score or self.settings.select == "last":
             self.best = _Best(points, self.epoch, {k: v.detach().clone() for k, v in self.model.state_dict().items()})
@@ -340,6 +340,7 @@ class _Loop:
             "best": snapshots.copied(vars(self.best)),
             "seen": snapshots.copied(vars(self.seen)),
             "history": list(self.history),
+            "seconds": (time.perf_counter() - self.started, max(time.perf_counter() - self.began, 0.0)),
             "random": random_states(),
             "tracker": snapshots.copied(self.tracker.state()) if self.tracker else None,
         }
@@ -386,6 +387,8 @@ class _Loop:
         self.best = _Best(**saved["best"])
         for name, tensors in saved["seen"].items():
             setattr(self.seen, name, [tensor.to(device) for tensor in tensors])
+        seconds, self.seconds_training = saved.get("seconds", (0.0, 0.0))
+        self.started = time.perf_counter() - seconds
         self.snapshot = saved
         restore_random_states(saved["random"])
         if self.tracker:
