@@ -76,7 +76,6 @@ class ImageOptions(DataSet):
     recommended: ClassVar[Mapping[str, Any]] = FROM_SCRATCH
     recommended_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ncdebias": {"warm_start": 5},
-        "mmsgd": {"warm_start": 5},  # from random weights it does not learn to tell the classes
         # Features of random weights say nothing of hidden groups, and those of a long training know every row by heart.
         **{method: {"erm_epochs": 5} for method in ("clusterfix", "bpa", "george")},
     }
