@@ -219,7 +219,9 @@ def test_a_run_that_another_process_holds_can_be_refused(tmp_path: Path) -> None
         pass
 
 
-def test_a_checkpoint_without_its_history_begins_again(tmp_path: Path, data: Data) -> None:
+def interrupted(data: Data, out: Path) -> Path:
+    """The folder of a run that was stopped in its third epoch."""
+
     class StopError(Exception):
         pass
 
@@ -228,8 +230,13 @@ def test_a_checkpoint_without_its_history_begins_again(tmp_path: Path, data: Dat
             raise StopError
 
     with pytest.raises(StopError):
-        execute(data, PLAN, tmp_path, on_epoch=stop)
-    (partial,) = tmp_path.glob(".*.partial")
+        execute(data, PLAN, out, on_epoch=stop)
+    (partial,) = out.glob(".*.partial")
+    return partial
+
+
+def test_a_checkpoint_without_its_history_begins_again(tmp_path: Path, data: Data) -> None:
+    partial = interrupted(data, tmp_path)
     assert len(torch.load(partial / "checkpoint.pt", weights_only=True)["history"]) == 2
     (partial / "test_by_epoch.jsonl").write_text("")
     run = execute(data, PLAN, tmp_path)
@@ -310,15 +317,6 @@ def test_other_damaged_files_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe\n\n\n", b"5\n6\n7\n"])
 def test_a_damaged_log_begins_the_run_again(tmp_path: Path, data: Data, damage: bytes) -> None:
-    class StopError(Exception):
-        pass
-
-    def stop(record: Any) -> None:
-        if record["epoch"] == 2:
-            raise StopError
-
-    with pytest.raises(StopError):
-        execute(data, PLAN, tmp_path, on_epoch=stop)
-    (partial,) = tmp_path.glob(".*.partial")
+    partial = interrupted(data, tmp_path)
     (partial / "history.jsonl").write_bytes(damage)
     assert [record["epoch"] for record in execute(data, PLAN, tmp_path).history] == [0, 1, 2]

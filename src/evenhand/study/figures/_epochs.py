@@ -66,6 +66,18 @@ def begins(run: Run) -> int:
     return sum(stage != stages[-1] for stage in stages)
 
 
+def described(entry: Entry, epochs: Sequence[int]) -> Record:
+    """What the record of every row begins with; `epochs` of each seed."""
+    return {
+        "label": entry.label,
+        "method": entry.method,
+        "seeds": len(epochs),
+        "epochs": list(epochs),
+        "begins": begins(entry.finished[0]),
+        "train_accuracy": [train_accuracy(run) for run in entry.finished],
+    }
+
+
 def train_accuracy(run: Run) -> float | None:
     """Over the rows that were trained on in the last epoch; None where the method shows no logits for its rows."""
     seen = run.history[-1]["train"]

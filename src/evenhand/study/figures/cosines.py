@@ -16,15 +16,14 @@ from evenhand.study.figures._epochs import (
     Curve,
     Record,
     at,
-    begins,
     by_seed,
+    described,
     entries,
     groups_of,
     in_seeds,
     mean,
     number,
     told,
-    train_accuracy,
     trained,
     verdict,
 )
@@ -62,12 +61,7 @@ def measured(found: StudyReproduction, settings: Mapping[str, Any]) -> Record:
 def _row(entry: Entry) -> Record:
     parts = [_tracked(run) for run in entry.finished]
     return {
-        "label": entry.label,
-        "method": entry.method,
-        "seeds": len(parts),
-        "epochs": [len(part) for part in parts],
-        "begins": begins(entry.finished[0]),
-        "train_accuracy": [train_accuracy(run) for run in entry.finished],
+        **described(entry, [len(part) for part in parts]),
         "cosines": {name: [[each["scalars"].get(name) for each in part] for part in parts] for name in MEASURES},
         "variance": _of_groups(parts, "variance"),
         "variance_share": _of_groups(parts, "variance_share"),

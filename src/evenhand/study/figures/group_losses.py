@@ -17,8 +17,8 @@ from evenhand.study.figures._epochs import (
     Curve,
     Record,
     at,
-    begins,
     by_seed,
+    described,
     entries,
     groups_of,
     known,
@@ -26,7 +26,6 @@ from evenhand.study.figures._epochs import (
     number,
     pairs,
     told,
-    train_accuracy,
     trained,
     verdict,
 )
@@ -57,12 +56,7 @@ def measured(found: StudyReproduction, settings: Mapping[str, Any]) -> Record:
 def _row(entry: Entry) -> Record:
     losses = [_losses(run) for run in entry.finished]
     return {
-        "label": entry.label,
-        "method": entry.method,
-        "seeds": len(losses),
-        "epochs": [len(run[0]) for run in losses],
-        "begins": begins(entry.finished[0]),
-        "train_accuracy": [train_accuracy(run) for run in entry.finished],
+        **described(entry, [len(run[0]) for run in losses]),
         "loss": [[run[g] for run in losses] for g in range(len(losses[0]))],
     }
 
